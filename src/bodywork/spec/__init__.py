@@ -1,0 +1,1 @@
+"""What is asked for: bodywork.yaml read into one frozen model. Pure."""

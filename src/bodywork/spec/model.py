@@ -1,0 +1,185 @@
+"""The one model that every form of bodywork.yaml is read into.
+
+All of it is frozen. Durations are seconds, sizes are bytes, cpu is cores; paths are relative to
+the folder of bodywork.yaml, with forward slashes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Kind(StrEnum):
+    """What ends a stage: itself (batch), or its deletion (service)."""
+
+    BATCH = "batch"
+    SERVICE = "service"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """A stage that runs to its end. `timeout` (seconds, None: none) is of the module alone."""
+
+    timeout: float | None = None
+    retries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A stage that stays up.
+
+    `port` is the one the module binds. `startup_timeout` counts, in seconds, from the start of the
+    module to readiness. `health` is an HTTP path that must answer below 400; None: a TCP
+    connection is enough. `route` is the path under which a gateway publishes the service.
+    """
+
+    port: int
+    replicas: int = 1
+    startup_timeout: float = 120.0
+    health: str | None = None
+    route: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a stage asks for: cores, bytes, devices. None: nothing said."""
+
+    cpu: float | None = None
+    memory: int | None = None
+    gpu: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirements:
+    """The packages of a stage, in exactly one of two ways.
+
+    `packages` are requirement lines (PEP 508); `file` is a requirements.txt, pyproject.toml,
+    uv.lock or pylock.toml of the repository. Both empty: the standard library only.
+    """
+
+    packages: tuple[str, ...] = ()
+    file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretVariable:
+    """Environment variable `variable` takes the key of the same name out of secret `secret`."""
+
+    variable: str
+    secret: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """An artifact that a stage writes at `$BODYWORK_OUTPUT_<NAME>`; `file` is its file name."""
+
+    name: str
+    file: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Input:
+    """An artifact that a stage reads at `$BODYWORK_INPUT_<NAME>`: output `output` of stage `stage`."""
+
+    name: str
+    stage: str
+    output: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One executable module and what it needs.
+
+    `run` is the module (.py or .ipynb). `working_directory` is where it runs: the project's root
+    (native form) or the module's own folder (old forms). `object_name` is a valid, unique DNS
+    label made from `name`; `host_names` are all the names under which a service is called.
+    `after` are the stages that must have succeeded before this one starts.
+    """
+
+    name: str
+    object_name: str
+    run: str
+    args: tuple[str, ...] = ()
+    python: str = "3.12"
+    image: str | None = None
+    requirements: Requirements = field(default_factory=Requirements)
+    env: Mapping[str, str] = field(default=NOTHING)
+    secrets: tuple[SecretVariable, ...] = ()
+    resources: Resources = field(default_factory=Resources)
+    outputs: tuple[Output, ...] = ()
+    inputs: tuple[Input, ...] = ()
+    does: Batch | Service = field(default_factory=Batch)
+    after: frozenset[str] = frozenset()
+    working_directory: Literal["project", "module"] = "project"
+    host_names: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> Kind:
+        return Kind.SERVICE if isinstance(self.does, Service) else Kind.BATCH
+
+    @property
+    def service(self) -> Service:
+        """The service settings. Raises TypeError for a batch stage."""
+        if not isinstance(self.does, Service):
+            raise TypeError(f"stage {self.name} is not a service")
+        return self.does
+
+    @property
+    def batch(self) -> Batch:
+        """The batch settings. Raises TypeError for a service stage."""
+        if not isinstance(self.does, Batch):
+            raise TypeError(f"stage {self.name} is not a batch stage")
+        return self.does
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When to run: five cron fields (or @daily and its like) in an IANA time zone."""
+
+    cron: str
+    timezone: str = "UTC"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A whole bodywork.yaml.
+
+    `stages` are those that the workflow names, in the order of the workflow; `steps` are their
+    names step by step (for `after:`, the levels of the graph). `unused` are stages of the old
+    forms that no workflow names. `resolve` says which state of the package index counts:
+    "commit" (as it was when the project last changed its requirements), "latest", or an RFC 3339
+    date. `setuptools` is true for the old forms, whose images had it.
+    """
+
+    name: str
+    object_name: str
+    version: Literal["1.0", "1.1", "2"]
+    stages: tuple[Stage, ...]
+    steps: tuple[tuple[str, ...], ...]
+    unused: tuple[str, ...] = ()
+    on_failure: Stage | None = None
+    schedule: Schedule | None = None
+    store: str | None = None
+    resolve: str = "commit"
+    setuptools: bool = False
+    secrets_group: str | None = None
+    log_level: str | None = None
+
+    def stage(self, name: str) -> Stage:
+        """The stage called `name`. Raises KeyError."""
+        for stage in self.stages:
+            if stage.name == name:
+                return stage
+        raise KeyError(name)
+
+    @property
+    def requirement_files(self) -> tuple[str, ...]:
+        """The files of the repository that say which packages are needed, sorted."""
+        stages = (*self.stages, *([self.on_failure] if self.on_failure else ()))
+        return tuple(sorted({s.requirements.file for s in stages if s.requirements.file}))
