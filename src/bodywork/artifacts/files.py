@@ -1,0 +1,142 @@
+"""A content-addressed folder: the store of the local target."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from bodywork.errors import MachineError, NotFoundError, StageError
+
+BLOCK = 1024 * 1024
+
+
+class FileStore:
+    """Artifacts as files `<root>/<first two digits>/<digest>`, written once and never changed."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def put(self, path: Path) -> str:
+        with room_on(self.root), self._temporary() as temporary:
+            if path.is_dir():
+                with temporary.open("w+b") as into:
+                    _write_archive(path, into)
+                    into.seek(0)
+                    digest = f"folder:{_copy(into, None)}"
+            else:
+                with path.open("rb") as source, temporary.open("wb") as into:
+                    digest = f"file:{_copy(source, into)}"
+            self._keep(temporary, digest)
+        return digest
+
+    def get(self, digest: str, into: Path) -> None:
+        kept = self._path(digest)
+        if not kept.exists():
+            raise NotFoundError(
+                f"artifact {digest} is not in the store {self.root}",
+                hint="run the stage that makes it again: bodywork deploy",
+            )
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with room_on(into.parent):
+            if digest.startswith("folder:"):
+                found = _unpack(kept, into)
+            else:
+                with kept.open("rb") as source, into.open("wb") as target:
+                    found = _copy(source, target)
+        if found != digest.partition(":")[2]:
+            _remove(into)
+            raise StageError(
+                f"artifact {digest} is damaged: {kept} now has the digest {found}",
+                hint=f"delete {kept} and run the stage that makes it again",
+            )
+
+    def has(self, digest: str) -> bool:
+        return self._path(digest).exists()
+
+    def _path(self, digest: str) -> Path:
+        kind, _, value = digest.partition(":")
+        return self.root / value[:2] / f"{value}.{kind}"
+
+    @contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        """A new file beside the kept ones, gone at the end unless it was renamed."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.root)
+        os.close(descriptor)
+        try:
+            yield Path(name)
+        finally:
+            Path(name).unlink(missing_ok=True)
+
+    def _keep(self, temporary: Path, digest: str) -> None:
+        kept = self._path(digest)
+        kept.parent.mkdir(exist_ok=True)
+        temporary.chmod(0o444)
+        temporary.replace(kept)
+
+
+@contextmanager
+def room_on(folder: Path) -> Iterator[None]:
+    """Turn a full or read-only disk into a sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise MachineError(
+                f"the disk of {folder} is full", hint="free some space and run the same command again"
+            ) from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise MachineError(
+                f"cannot write to {error.filename or folder}: {error.strerror}",
+                hint="set BODYWORK_HOME to a folder that you may write to",
+            ) from error
+        raise
+
+
+def _copy(source: IO[bytes], into: IO[bytes] | None) -> str:
+    """Copy to the end and return the sha256 of what was copied."""
+    digest = hashlib.sha256()
+    while block := source.read(BLOCK):
+        digest.update(block)
+        if into is not None:
+            into.write(block)
+    return digest.hexdigest()
+
+
+def _write_archive(folder: Path, into: IO[bytes]) -> None:
+    """A tar of `folder` that is the same for the same names, contents and executable bits."""
+    with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for path in sorted(folder.rglob("*")):
+            info = archive.gettarinfo(path, path.relative_to(folder).as_posix())
+            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
+            info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+            if info.isreg():
+                with path.open("rb") as content:
+                    archive.addfile(info, content)
+            elif info.isdir() or info.issym():
+                archive.addfile(info)
+
+
+def _unpack(kept: Path, into: Path) -> str:
+    """Unpack a kept archive to the folder `into` and return the archive's sha256."""
+    with kept.open("rb") as source:
+        found = _copy(source, None)
+    into.mkdir()
+    with tarfile.open(kept) as archive:
+        archive.extractall(into, filter="data")
+    return found
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
