@@ -45,8 +45,8 @@ class Source:
 class ObservedService:
     """A service as the target has it now.
 
-    `fingerprint` is the one it was planned with; `inputs` are the digests of what it reads, by
-    input name; `release` is the run that rolled it out; `url` answers from this machine.
+    `fingerprint` and `parts` are those it was planned with; `inputs` are the digests of what it
+    reads, by input name; `release` is the run that rolled it out; `url` answers from this machine.
     """
 
     name: str
@@ -58,6 +58,7 @@ class ObservedService:
     replicas: int
     commit: str = ""
     reason: str = ""
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +67,9 @@ class PlannedStage:
 
     `environment` is the digest of the stage's lock. `fingerprint` (of files, packages and
     settings) tells whether a service is the one that already runs; the digests of its inputs
-    come on top when they are known. `inputs` holds digests known before the run (`--only`,
-    rollback), keyed by input name.
+    come on top when they are known. `parts` are the digests that it is made of (files, packages,
+    settings), so that a later plan can say what changed. `inputs` holds digests known before the
+    run (`--only`, rollback), keyed by input name.
     """
 
     stage: Stage
@@ -76,6 +78,7 @@ class PlannedStage:
     environment: str
     fingerprint: str
     inputs: Mapping[str, str] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

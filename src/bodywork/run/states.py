@@ -2,12 +2,15 @@
 
 A stage:
 
-    pending ──> preparing ──> running ──> succeeded
+    pending <─> preparing ──> running ──> succeeded
        │            │          │  ▲  └──> failed
        │            └──> failed│  └────── (retry)
        ├──> unchanged          └────────> cancelled
        ├──> succeeded  (replayed from an earlier attempt of the run)
        └──> skipped
+
+Preparing starts with the run, long before most stages' turn: a stage that is prepared is pending
+again, and one that is still being prepared may be skipped.
 
 A run is `running` until it is `succeeded`, `failed` or `cancelled`; one whose command has died is
 `interrupted`, and `resume` makes it `running` again.
@@ -67,7 +70,14 @@ STAGE_MOVES: dict[StageState, frozenset[StageState]] = {
         }
     ),
     StageState.PREPARING: frozenset(
-        {StageState.RUNNING, StageState.FAILED, StageState.CANCELLED, StageState.UNCHANGED}
+        {
+            StageState.PENDING,
+            StageState.RUNNING,
+            StageState.FAILED,
+            StageState.CANCELLED,
+            StageState.SKIPPED,
+            StageState.UNCHANGED,
+        }
     ),
     StageState.RUNNING: frozenset(
         {StageState.RUNNING, StageState.SUCCEEDED, StageState.FAILED, StageState.CANCELLED}

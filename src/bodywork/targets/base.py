@@ -46,6 +46,7 @@ class Ended:
     outputs: Mapping[str, str] = field(default_factory=dict)
     peak_memory: int | None = None
     cpu_seconds: float | None = None
+    retry: bool = True
 
 
 Sign = Began | Printed | Ended
