@@ -9,10 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Literal
-
-NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 class Kind(StrEnum):
@@ -109,7 +106,7 @@ class Stage:
     python: str = "3.12"
     image: str | None = None
     requirements: Requirements = field(default_factory=Requirements)
-    env: Mapping[str, str] = field(default=NOTHING)
+    env: Mapping[str, str] = field(default_factory=dict)
     secrets: tuple[SecretVariable, ...] = ()
     resources: Resources = field(default_factory=Resources)
     outputs: tuple[Output, ...] = ()
