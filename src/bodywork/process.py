@@ -85,6 +85,50 @@ def run(
     return Completed(code=child.returncode, stdout=stdout, stderr=stderr)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompletedBytes:
+    """What a short command gave, byte for byte."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+
+def run_bytes(
+    command: Sequence[str],
+    *,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    data: bytes = b"",
+    timeout: float | None = None,
+) -> CompletedBytes:
+    """`run` for contents that need not be text, whatever the exit code.
+
+    Raises `CommandError` when it takes longer than `timeout` seconds, FileNotFoundError when there
+    is no such program.
+    """
+    child = subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        stdout, stderr = child.communicate(data, timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill_group(child.pid)
+        stdout, stderr = child.communicate()
+        raise CommandError(command, None, (stderr or stdout).decode(errors="replace")) from None
+    except BaseException:
+        kill_group(child.pid)
+        child.communicate()
+        raise
+    return CompletedBytes(code=child.returncode, stdout=stdout, stderr=stderr)
+
+
 async def run_async(
     command: Sequence[str],
     *,
