@@ -202,12 +202,17 @@ def change_socket(module: "Any", siblings: Siblings, replica: Replica, complain:
             setattr(above, name, getattr(module, name))
 
 
-def by_name(original: "Any", siblings: Siblings, complain: "Any") -> "Any":
-    """A function whose first argument is a host, made to know the siblings."""
+def by_name(original: "Any", siblings: Siblings, complain: "Any", place: int = 0) -> "Any":
+    """A function whose argument at `place`, called `host`, is a host, made to know the siblings."""
 
-    def lookup(host: "Any", *more: "Any", **named: "Any") -> "Any":
-        address = careful(complain, siblings.address, host)
-        return original(host if address is None else address, *more, **named)
+    def lookup(*asked: "Any", **named: "Any") -> "Any":
+        if len(asked) > place:
+            address = careful(complain, siblings.address, asked[place])
+            asked = asked if address is None else (*asked[:place], address, *asked[place + 1 :])
+        elif named.get("host") is not None:
+            address = careful(complain, siblings.address, named["host"])
+            named["host"] = named["host"] if address is None else address
+        return original(*asked, **named)
 
     return dressed(lookup, original)
 
@@ -215,18 +220,14 @@ def by_name(original: "Any", siblings: Siblings, complain: "Any") -> "Any":
 def change_uvloop(module: "Any", siblings: Siblings, replica: Replica, complain: "Any") -> None:
     """uvloop binds, resolves and connects in C, but its Loop is a Python class."""
     loop = module.Loop
-    c_create_server, c_create_connection, c_getaddrinfo = (
-        loop.create_server,
-        loop.create_connection,
-        loop.getaddrinfo,
-    )
+    listen, dial = loop.create_server, loop.create_connection
 
     def create_server(
         self: "Any", factory: "Any", host: "Any" = None, port: "Any" = None, **more: "Any"
     ) -> "Any":
         if more.get("sock") is None and replica.listens_at(port):
             host, port = replica.place()
-        return in_c["create_server"](self, factory, host, port, **more)
+        return listen(self, factory, host, port, **more)
 
     def create_connection(
         self: "Any", factory: "Any", host: "Any" = None, port: "Any" = None, **more: "Any"
@@ -234,30 +235,19 @@ def change_uvloop(module: "Any", siblings: Siblings, replica: Replica, complain:
         goal = careful(complain, replica.goal, host, port) or (host, port)
         if goal[0] != host and more.get("ssl") and more.get("server_hostname") is None:
             more["server_hostname"] = host
-        return in_c["create_connection"](self, factory, *goal, **more)
+        return dial(self, factory, *goal, **more)
 
-    def getaddrinfo(self: "Any", host: "Any", port: "Any", **more: "Any") -> "Any":
-        address = careful(complain, siblings.address, host)
-        return in_c["getaddrinfo"](self, host if address is None else address, port, **more)
-
-    for one in (create_server, create_connection, getaddrinfo):
-        setattr(loop, one.__name__, dressed(one, in_c[one.__name__]))
+    loop.create_server = dressed(create_server, listen)
+    loop.create_connection = dressed(create_connection, dial)
+    loop.getaddrinfo = by_name(loop.getaddrinfo, siblings, complain, 1)
 
 
 def change_aiodns(module: "Any", siblings: Siblings, replica: Replica, complain: "Any") -> None:
     """The resolver that aiohttp prefers when it is there; numbers it gives back as they are."""
     resolver = module.DNSResolver
-
-    def method(original: "Any") -> "Any":
-        def lookup(self: "Any", host: "Any", *more: "Any", **named: "Any") -> "Any":
-            address = careful(complain, siblings.address, host)
-            return original(self, host if address is None else address, *more, **named)
-
-        return dressed(lookup, original)
-
     for name in ("getaddrinfo", "gethostbyname"):
         if hasattr(resolver, name):
-            setattr(resolver, name, method(getattr(resolver, name)))
+            setattr(resolver, name, by_name(getattr(resolver, name), siblings, complain, 1))
 
 
 def dressed(function: "Any", original: "Any") -> "Any":
