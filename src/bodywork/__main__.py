@@ -1,0 +1,6 @@
+"""`python -m bodywork`."""
+
+from bodywork.cli.main import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,115 @@
+"""From what the user named to a checked project at one commit, with its packages locked."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+
+from bodywork.environment import Environments, Lock
+from bodywork.errors import BodyworkError, Problem, UsageError
+from bodywork.git import Commit, Git
+from bodywork.run.plan import Source
+from bodywork.spec.model import Project, Stage
+from bodywork.spec.read import read
+
+FILE = "bodywork.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkout:
+    """A project as it is at one commit. `warnings` are what is odd in its bodywork.yaml."""
+
+    commit: Commit
+    source: Source
+    project: Project
+    warnings: tuple[Problem, ...]
+
+
+def check_out(git: Git, location: str, *, ref: str | None, file: str | None, offline: bool) -> Checkout:
+    """Resolve, fetch, read and check. Raises SpecError, NotFoundError, UnreachableError."""
+    commit = git.open(location, ref, offline=offline)
+    return read_project(commit, file or FILE)
+
+
+def read_project(commit: Commit, file: str) -> Checkout:
+    """The project whose bodywork.yaml is at `file` of a commit."""
+    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
+        raise UsageError(
+            f"--file {file} is not a path inside the repository",
+            hint=f"name it relative to the repository's root, like models/{FILE}",
+        )
+    folder = PurePosixPath(file).parent.as_posix()
+    folder = "" if folder == "." else folder
+    text = commit.read(file)
+    project, warnings = read(text, file=file, files=commit.files(folder))
+    source = Source(
+        repository=commit.repository,
+        ref=commit.ref,
+        commit=commit.commit,
+        file=file,
+        folder=folder,
+        files=commit.digest(folder, without=(file,)),
+    )
+    return Checkout(commit=commit, source=source, project=project, warnings=warnings)
+
+
+def resolution_date(checkout: Checkout, as_of: datetime | None) -> datetime | None:
+    """The state of the package index that counts; None: as it is now.
+
+    `as_of` (from the command line) wins over `resolve:` of bodywork.yaml, whose default is the
+    date of the newest commit that touched bodywork.yaml or a requirements file that it names.
+    """
+    if as_of is not None:
+        return as_of
+    resolve = checkout.project.resolve
+    if resolve == "latest":
+        return None
+    if resolve != "commit":
+        date = datetime.fromisoformat(resolve)
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+    folder = PurePosixPath(checkout.source.folder)
+    named = [(folder / path).as_posix() for path in checkout.project.requirement_files]
+    return checkout.commit.changed([checkout.source.file, *named])
+
+
+async def lock_environments(
+    environments: Environments, project: Project, *, folder: Path, as_of: datetime | None
+) -> dict[str, Lock]:
+    """The locks of all stages, `on_failure` included, by stage name; made at the same time.
+
+    Raises what is wrong with the first stage whose packages cannot be locked, naming that stage.
+    """
+    stages = (*project.stages, *((project.on_failure,) if project.on_failure else ()))
+    # Stages that ask for the same packages share one piece of work.
+    tasks: dict[object, asyncio.Task[Lock]] = {}
+
+    def lock(stage: Stage) -> asyncio.Task[Lock]:
+        notebook = stage.run.endswith(".ipynb")
+        key = (stage.requirements, stage.python, notebook)
+        if key not in tasks:
+            work = environments.lock(
+                stage.requirements,
+                python=stage.python,
+                folder=folder,
+                as_of=as_of,
+                setuptools=project.setuptools,
+                notebook=notebook,
+            )
+            tasks[key] = asyncio.ensure_future(work)
+        return tasks[key]
+
+    wanted = [(stage, lock(stage)) for stage in stages]
+    try:
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
+    finally:
+        for task in tasks.values():
+            task.cancel()
+    for stage, task in wanted:
+        error = task.exception()
+        if isinstance(error, BodyworkError):
+            error.message = f"stage {stage.name}: {error.message}"
+        if error is not None:
+            raise error
+    return {stage.name: task.result() for stage, task in wanted}

@@ -1,0 +1,139 @@
+"""Deploy a project: from what the user named to a run that has ended."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bodywork.app.checkout import Checkout, check_out, lock_environments, resolution_date
+from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
+from bodywork.app.lock import hold
+from bodywork.app.parts import Parts, check_target
+from bodywork.app.past import newest_artifacts, unfinished
+from bodywork.errors import NotFoundError, UsageError
+from bodywork.run.plan import ObservedService, Plan, make_plan
+from bodywork.run.states import RunState
+from bodywork.targets.local.target import LocalTarget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What the user asked to deploy, and how."""
+
+    repository: str = "."
+    ref: str | None = None
+    file: str | None = None
+    target: str = "local"
+    only: frozenset[str] | None = None
+    fail_fast: bool = False
+    as_of: datetime | None = None
+    wait: bool = False
+    offline: bool = False
+    pass_env: frozenset[str] = frozenset()
+
+
+def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
+    """What `deploy` would do with the same request. Changes nothing but caches."""
+    checkout = _check_out(parts, request, watcher)
+    return asyncio.run(_plan(parts, request, checkout, new_run(), watcher))[0]
+
+
+def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
+    """Run a project's workflow at one commit.
+
+    Raises the errors of `check_out`, BusyError when the pipeline has a run in progress, and
+    ResolutionError before anything has run. A run of chosen stages (`only`) makes no release.
+    """
+    checkout = _check_out(parts, request, watcher)
+    run, pipeline = new_run(), checkout.project.name
+
+    async def work() -> Outcome:
+        planned, tree = await _plan(parts, request, checkout, run, watcher)
+        target = parts.target(request.target, tree=tree, pass_env=request.pass_env)
+        await _clean_up_after_others(parts, target, pipeline)
+        parts.history.begin(record_of(planned, "deploy"), planned)
+        return await carry_out(
+            parts, planned, target, watcher, fail_fast=request.fail_fast, release=request.only is None
+        )
+
+    with hold(parts.home.pipeline_lock(request.target, pipeline), run, pipeline=pipeline, wait=request.wait):
+        outcome = asyncio.run(work())
+    parts.trees.trim()
+    return outcome
+
+
+def _check_out(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
+    check_target(request.target)
+    checkout = check_out(
+        parts.git, request.repository, ref=request.ref, file=request.file, offline=request.offline
+    )
+    for warning in checkout.warnings:
+        watcher.warning(str(warning))
+    commit = checkout.commit
+    if commit.snapshot:
+        files = f"{commit.changes} changed file{'s' if commit.changes != 1 else ''}"
+        watcher.note(f"uncommitted work ({files}) is deployed as snapshot commit {commit.commit[:12]}")
+    else:
+        watcher.note(f"{commit.repository} at {commit.ref} is commit {commit.commit[:12]}")
+    return checkout
+
+
+async def _plan(
+    parts: Parts, request: Request, checkout: Checkout, run: str, watcher: Watcher
+) -> tuple[Plan, Path]:
+    """The plan, and the folder with the commit's files."""
+    project = checkout.project
+    _check_only(project.steps, request.only)
+    _check_secrets(parts, checkout)
+    tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
+    as_of = await asyncio.to_thread(resolution_date, checkout, request.as_of)
+    locks = await lock_environments(
+        parts.environments, project, folder=tree / checkout.source.folder, as_of=as_of
+    )
+    for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
+        watcher.warning(text)
+    observed: Mapping[str, ObservedService] = await parts.target(request.target).observe(project.name)
+    planned = make_plan(
+        run=run,
+        target=request.target,
+        project=project,
+        source=checkout.source,
+        environments={name: lock.digest for name, lock in locks.items()},
+        observed=observed,
+        only=request.only,
+        known=newest_artifacts(parts.history, project.name, request.target) if request.only else {},
+    )
+    watcher.planned(planned)
+    return planned, tree
+
+
+async def _clean_up_after_others(parts: Parts, target: LocalTarget, pipeline: str) -> None:
+    """End what earlier, interrupted runs of the pipeline have left running."""
+    for record in parts.history.runs(pipeline, limit=20):
+        if record.state is RunState.RUNNING and record.target == target.name:
+            handles = unfinished(parts.history.events(record.run))
+            await target.clean(parts.history.plan(record.run), handles)
+
+
+def _check_only(steps: Sequence[Sequence[str]], only: frozenset[str] | None) -> None:
+    known = [name for step in steps for name in step]
+    unknown = sorted((only or frozenset()) - set(known))
+    if unknown:
+        raise UsageError(
+            f"--only: the workflow has no stage {', '.join(unknown)}",
+            hint=f"its stages are: {', '.join(known)}",
+        )
+
+
+def _check_secrets(parts: Parts, checkout: Checkout) -> None:
+    project = checkout.project
+    wanted = {(s.secret, s.variable) for stage in project.stages for s in stage.secrets}
+    if missing := parts.secrets.missing(sorted(wanted), project.secrets_group):
+        listed = ", ".join(f"{path.parent.name}/{path.name}" for path in missing)
+        raise NotFoundError(
+            f"secrets that stages of {project.name} name are not there: {listed}",
+            hint=f"write each value to its file, mode 600: {missing[0]}",
+        )

@@ -1,0 +1,130 @@
+"""Carry out a plan: the engine's events are recorded, then shown; a good end makes a release."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import signal
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from bodywork.app.parts import Parts
+from bodywork.history import Release, RunRecord
+from bodywork.run.engine import execute
+from bodywork.run.events import Event, RunEnded, StageOutput
+from bodywork.run.plan import Plan
+from bodywork.run.states import RunState
+from bodywork.targets.local.target import LocalTarget
+
+
+class Watcher(Protocol):
+    """Somebody who is told what happens, as it happens."""
+
+    def note(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...
+
+    def planned(self, plan: Plan, *, resumed: bool = False) -> None: ...
+
+    def event(self, event: Event) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a run ended."""
+
+    pipeline: str
+    run: str
+    state: RunState
+    reason: str
+
+
+def new_run() -> str:
+    """A run's id: sorts by time, valid as a label and in names, unique on a machine and beyond."""
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def record_of(planned: Plan, kind: Literal["deploy", "rollback"]) -> RunRecord:
+    return RunRecord(
+        run=planned.run,
+        pipeline=planned.pipeline,
+        target=planned.target,
+        repository=planned.source.repository,
+        ref=planned.source.ref,
+        commit=planned.source.commit,
+        state=RunState.RUNNING,
+        started=time.time(),
+        ended=None,
+        kind=kind,
+        reason="",
+    )
+
+
+def files_of(parts: Parts, planned: Plan) -> Path:
+    """The files of a plan's commit, out of the mirror: no network is needed."""
+    commit = parts.git.open(planned.source.repository, planned.source.commit, offline=True)
+    return parts.trees.ensure(commit.commit, commit.export)
+
+
+async def carry_out(
+    parts: Parts,
+    planned: Plan,
+    target: LocalTarget,
+    watcher: Watcher,
+    *,
+    past: Sequence[Event] = (),
+    fail_fast: bool = False,
+    release: bool = True,
+) -> Outcome:
+    """Run the engine, recording each event before anybody is told of it.
+
+    With `release`, what the services serve after a good end is recorded as a release.
+    """
+    end: RunEnded | None = None
+    async with _cancelled_by_signals() as cancel:
+        async for event in execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel):
+            if not isinstance(event, StageOutput):
+                parts.history.record(planned.run, event)
+            watcher.event(event)
+            if isinstance(event, RunEnded):
+                end = event
+        await target.close(planned)
+        if release and end is not None and end.state is RunState.SUCCEEDED:
+            await _record_release(parts, planned, target)
+    if end is None:
+        raise RuntimeError(f"run {planned.run} has no end")
+    return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
+
+
+@asynccontextmanager
+async def _cancelled_by_signals() -> AsyncIterator[asyncio.Event]:
+    """An event that Ctrl-C and SIGTERM set."""
+    cancel, loop = asyncio.Event(), asyncio.get_running_loop()
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    for one in wanted:
+        loop.add_signal_handler(one, cancel.set)
+    try:
+        yield cancel
+    finally:
+        for one in wanted:
+            loop.remove_signal_handler(one)
+
+
+async def _record_release(parts: Parts, planned: Plan, target: LocalTarget) -> None:
+    observed = await target.observe(planned.pipeline)
+    if observed:
+        parts.history.add_release(
+            Release(
+                pipeline=planned.pipeline,
+                target=planned.target,
+                run=planned.run,
+                commit=planned.source.commit,
+                at=time.time(),
+                services={name: dict(service.inputs) for name, service in observed.items()},
+            )
+        )

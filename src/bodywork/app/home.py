@@ -1,0 +1,68 @@
+"""Where bodywork keeps what it must not lose ($BODYWORK_HOME), and what it can make again (the cache)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from bodywork.errors import MachineError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Home:
+    """The two folders. State: database, logs, locks of environments, artifacts, secrets, services."""
+
+    state: Path
+    cache: Path
+
+    @classmethod
+    def find(cls, ours: Mapping[str, str]) -> Home:
+        """$BODYWORK_HOME and $BODYWORK_CACHE, else the folders of the XDG base directory specification."""
+        home = Path(ours.get("HOME") or Path.home())
+        data = Path(ours.get("XDG_DATA_HOME") or home / ".local" / "share")
+        cache = Path(ours.get("XDG_CACHE_HOME") or home / ".cache")
+        return cls(
+            state=Path(ours.get("BODYWORK_HOME") or data / "bodywork").absolute(),
+            cache=Path(ours.get("BODYWORK_CACHE") or cache / "bodywork").absolute(),
+        )
+
+    def make(self) -> None:
+        """Make both folders. Raises MachineError when they cannot be written to."""
+        for folder, variable in ((self.state, "BODYWORK_HOME"), (self.cache, "BODYWORK_CACHE")):
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                writable = os.access(folder, os.W_OK)
+            except OSError as error:
+                raise MachineError(
+                    f"cannot make the folder {folder}: {error.strerror}",
+                    hint=f"set {variable} to a folder that you may write to",
+                ) from error
+            if not writable:
+                raise MachineError(
+                    f"cannot write to the folder {folder}",
+                    hint=f"set {variable} to a folder that you may write to",
+                )
+
+    @property
+    def database(self) -> Path:
+        return self.state / "history.db"
+
+    @property
+    def artifacts(self) -> Path:
+        return self.state / "artifacts"
+
+    @property
+    def secrets(self) -> Path:
+        return self.state / "secrets"
+
+    @property
+    def locks(self) -> Path:
+        """Texts of environments' locks, by digest."""
+        return self.state / "environments"
+
+    def pipeline_lock(self, target: str, pipeline: str) -> Path:
+        """The lock file of a pipeline on a target; no two names share one."""
+        return self.state / "pipelines" / f"{target}.{quote(pipeline, safe='')}.lock"

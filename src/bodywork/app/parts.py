@@ -1,0 +1,111 @@
+"""The composition root: makes each part of bodywork once, when it is first asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bodywork.app.home import Home
+from bodywork.errors import UsageError
+
+if TYPE_CHECKING:
+    from bodywork.artifacts.files import FileStore
+    from bodywork.environment import Environments
+    from bodywork.git import Git
+    from bodywork.history import History
+    from bodywork.secret import Secrets
+    from bodywork.targets.local.client import AgentClient
+    from bodywork.targets.local.places import Places
+    from bodywork.targets.local.target import LocalTarget
+    from bodywork.targets.local.trees import Trees
+
+TARGETS = ("local",)
+
+
+class Parts:
+    """Everything that a use case may need. Imports are late, so that `status` does not pay for `deploy`."""
+
+    def __init__(self, ours: Mapping[str, str], *, note: Callable[[str], None] | None = None) -> None:
+        self.ours = ours
+        self.note = note or (lambda _: None)
+        self.home = Home.find(ours)
+
+    @cached_property
+    def history(self) -> History:
+        from bodywork.history import History
+
+        self.home.make()
+        return History(self.home.database)
+
+    @cached_property
+    def git(self) -> Git:
+        from bodywork.git import Git
+
+        self.home.make()
+        return Git(self.home.cache, environment=self.ours, progress=self.note)
+
+    @cached_property
+    def environments(self) -> Environments:
+        from bodywork.environment import Environments
+
+        self.home.make()
+        return Environments(locks=self.home.locks, cache=self.home.cache, environment=self.ours)
+
+    @cached_property
+    def store(self) -> FileStore:
+        from bodywork.artifacts.files import FileStore
+
+        return FileStore(self.home.artifacts)
+
+    @cached_property
+    def secrets(self) -> Secrets:
+        from bodywork.secret import Secrets
+
+        return Secrets(self.home.secrets)
+
+    @cached_property
+    def agent(self) -> AgentClient:
+        from bodywork.targets.local.client import AgentClient
+
+        return AgentClient(self.home.state)
+
+    @cached_property
+    def places(self) -> Places:
+        from bodywork.targets.local.places import Places
+
+        return Places(self.home.state)
+
+    @cached_property
+    def trees(self) -> Trees:
+        from bodywork.targets.local.trees import Trees
+
+        return Trees(self.home.cache / "trees")
+
+    def target(
+        self, name: str = "local", *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
+    ) -> LocalTarget:
+        """The target called `name`; `tree` holds the files of the commit that it will run."""
+        from bodywork.targets.local.target import LocalTarget, Settings
+
+        check_target(name)
+        return LocalTarget(
+            Settings(places=self.places, ours=self.ours, pass_env=pass_env),
+            environments=self.environments,
+            store=self.store,
+            secrets=self.secrets,
+            agent=self.agent,
+            tree=tree,
+        )
+
+    @classmethod
+    def ours_now(cls) -> dict[str, str]:
+        return dict(os.environ)
+
+
+def check_target(name: str) -> None:
+    """Raises UsageError when there is no target of that name."""
+    if name not in TARGETS:
+        raise UsageError(f"there is no target {name!r}", hint=f"targets are: {', '.join(TARGETS)}")

@@ -1,0 +1,60 @@
+"""Questions that use cases ask about earlier runs."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+
+from bodywork.app.lock import holder
+from bodywork.app.parts import Parts
+from bodywork.errors import NotFoundError
+from bodywork.history import History, RunRecord
+from bodywork.run.events import Event, StageEnded, StageStarted
+from bodywork.run.states import RunState, StageState
+
+
+def state_of(parts: Parts, record: RunRecord) -> RunState:
+    """A run's state: one that is recorded as running, but that no command holds, is interrupted."""
+    if record.state is not RunState.RUNNING:
+        return record.state
+    path = parts.home.pipeline_lock(record.target, record.pipeline)
+    held = holder(path)
+    return RunState.RUNNING if held and held.run == record.run else RunState.INTERRUPTED
+
+
+def unfinished(events: Sequence[Event]) -> dict[str, str]:
+    """Handles, by stage, of attempts that were started and whose end was not recorded."""
+    handles: dict[str, str] = {}
+    for event in events:
+        if isinstance(event, StageStarted):
+            handles[event.stage] = event.handle
+        elif isinstance(event, StageEnded):
+            handles.pop(event.stage, None)
+    return handles
+
+
+def newest_artifacts(history: History, pipeline: str, target: str) -> dict[tuple[str, str], str]:
+    """The newest digest of each output, keyed by (stage, output), over the runs of a pipeline."""
+    found: dict[tuple[str, str], str] = {}
+    for record in reversed(history.runs(pipeline, limit=100)):
+        if record.target != target:
+            continue
+        for event in history.events(record.run):
+            if isinstance(event, StageEnded) and event.state is StageState.SUCCEEDED:
+                found.update({(event.stage, name): digest for name, digest in event.outputs.items()})
+    return found
+
+
+def records_of(parts: Parts, pipeline: str) -> list[RunRecord]:
+    """All runs of a pipeline, newest first. Raises NotFoundError when it has none."""
+    records = parts.history.runs(pipeline)
+    if not records:
+        known = parts.history.pipelines()
+        near = difflib.get_close_matches(pipeline, known, n=1)
+        raise NotFoundError(
+            f"there is no pipeline {pipeline}" + (f" (did you mean {near[0]}?)" if near else ""),
+            hint=f"pipelines: {', '.join(known)}"
+            if known
+            else "deploy one first: bodywork deploy REPOSITORY",
+        )
+    return records

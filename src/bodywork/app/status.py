@@ -1,0 +1,110 @@
+"""What there is: pipelines, their runs, stages and services."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+from bodywork.app.parts import Parts
+from bodywork.app.past import records_of, state_of
+from bodywork.app.times import rfc3339
+from bodywork.history import RunRecord
+from bodywork.run.plan import ObservedService, Plan
+from bodywork.run.replay import RunView, StageView, replay
+from bodywork.run.states import RunState
+
+
+@dataclass(frozen=True, kw_only=True)
+class Status:
+    """A pipeline: one run of it (the newest, unless asked otherwise) and its services as they are now."""
+
+    record: RunRecord
+    state: RunState
+    plan: Plan
+    view: RunView
+    services: tuple[ObservedService, ...]
+
+    def document(self) -> dict[str, Any]:
+        """The JSON object that `deploy` and `status PIPELINE` print."""
+        return {
+            "pipeline": self.record.pipeline,
+            "target": self.record.target,
+            "run": self.record.run,
+            "commit": self.record.commit,
+            "state": str(self.state),
+            "reason": self.record.reason,
+            "stages": [
+                stage_document(planned.stage.name, str(planned.stage.kind), self.view)
+                for planned in self.plan.all_stages
+            ],
+            "services": [service_document(service) for service in self.services],
+        }
+
+
+def stage_document(name: str, kind: str, view: RunView) -> dict[str, Any]:
+    """A stage of a run, as documented for `--output json`."""
+    stage = view.stages.get(name, StageView(name=name))
+    return {
+        "name": name,
+        "kind": kind,
+        "state": str(stage.state),
+        "reason": stage.reason,
+        "started": rfc3339(stage.started),
+        "ended": rfc3339(stage.ended),
+        "attempts": stage.attempt,
+        "peak_memory": stage.peak_memory,
+        "cpu_seconds": stage.cpu_seconds,
+        "outputs": dict(stage.outputs),
+    }
+
+
+def service_document(service: ObservedService) -> dict[str, Any]:
+    """A service, as documented for `--output json`."""
+    return {
+        "name": service.name,
+        "url": service.url,
+        "ready": service.ready,
+        "replicas": service.replicas,
+        "release": service.release,
+        "commit": service.commit,
+        "reason": service.reason,
+    }
+
+
+def run_document(parts: Parts, record: RunRecord) -> dict[str, Any]:
+    """A run, as documented for `runs --output json`."""
+    return {
+        "run": record.run,
+        "pipeline": record.pipeline,
+        "target": record.target,
+        "kind": record.kind,
+        "repository": record.repository,
+        "ref": record.ref,
+        "commit": record.commit,
+        "state": str(state_of(parts, record)),
+        "reason": record.reason,
+        "started": rfc3339(record.started),
+        "ended": rfc3339(record.ended),
+    }
+
+
+def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
+    """A pipeline at its newest run, or at run `run`. Raises NotFoundError."""
+    newest = records_of(parts, pipeline)[0]
+    record = parts.history.run(run) if run else newest
+    plan = parts.history.plan(record.run)
+    view = replay([planned.stage.name for planned in plan.all_stages], parts.history.events(record.run))
+    observed = asyncio.run(parts.target(record.target).observe(pipeline))
+    return Status(
+        record=record,
+        state=state_of(parts, record),
+        plan=plan,
+        view=view,
+        services=tuple(service for _, service in sorted(observed.items())),
+    )
+
+
+def overview(parts: Parts) -> list[Status]:
+    """All pipelines, each at its newest run, in the order of their names."""
+    return [status(parts, pipeline) for pipeline in sorted(parts.history.pipelines())]

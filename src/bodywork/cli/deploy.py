@@ -1,0 +1,61 @@
+"""`bodywork deploy`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import click
+
+from bodywork.cli import options
+
+
+@click.command(
+    epilog="Examples: bodywork deploy .   bodywork deploy git@host:team/iris.git --ref v1.2   "
+    "bodywork deploy . --file examples/train-and-serve/bodywork.yaml"
+)
+@options.project
+@click.option("--fail-fast", is_flag=True, help="When a stage fails, stop the others of its step.")
+@click.option("--wait", is_flag=True, help="Wait for a run of the same pipeline that is in progress.")
+@click.option(
+    "--pass-env", multiple=True, metavar="NAME", help="Let stages see this variable of your environment."
+)
+@options.output
+def command(
+    repository: str,
+    ref: str | None,
+    file: str | None,
+    target: str,
+    only: tuple[str, ...],
+    as_of: datetime | None,
+    offline: bool,
+    fail_fast: bool,
+    wait: bool,
+    pass_env: tuple[str, ...],
+    output: str,
+) -> int:
+    """Run the workflow of the project in REPOSITORY at one commit.
+
+    REPOSITORY is a folder of this machine or the URL of a Git repository (default: this folder).
+    Uncommitted work in a folder is deployed as a snapshot commit of its own.
+    """
+    from bodywork.app.deploy import Request, deploy
+    from bodywork.app.parts import Parts
+    from bodywork.cli.ended import finish
+    from bodywork.cli.run_view import RunWatcher
+
+    request = Request(
+        repository=repository,
+        ref=ref,
+        file=file,
+        target=target,
+        only=frozenset(only) or None,
+        fail_fast=fail_fast,
+        as_of=as_of,
+        wait=wait,
+        offline=offline,
+        pass_env=frozenset(pass_env),
+    )
+    with RunWatcher(output) as watcher:
+        parts = Parts(Parts.ours_now(), note=watcher.note)
+        outcome = deploy(parts, request, watcher)
+    return finish(parts, outcome, output)

@@ -1,0 +1,31 @@
+"""`bodywork logs`."""
+
+from __future__ import annotations
+
+import click
+
+
+@click.command(epilog="Example: bodywork logs iris serve --follow")
+@click.argument("pipeline")
+@click.argument("stage", required=False)
+@click.option("--run", help="The run, or the beginning of its id (default: the newest).")
+@click.option("--follow", is_flag=True, help="Go on as more is printed; end with Ctrl-C.")
+def command(pipeline: str, stage: str | None, run: str | None, follow: bool) -> None:
+    """Show what the stages of a run of PIPELINE have printed, or STAGE alone.
+
+    Logs stay after the run; those of services are kept up to a size. One stage's lines come as it
+    printed them, those of several have the stage's name before them.
+    """
+    from bodywork.app.logs import logs
+    from bodywork.app.parts import Parts
+
+    parts = Parts(Parts.ours_now())
+    sources: list[str] = []
+    for chunk in logs(parts, pipeline, stage, run, follow=follow):
+        if stage is not None and "/" not in chunk.source:
+            click.echo(chunk.text, nl=False)
+            continue
+        if chunk.source not in sources:
+            sources.append(chunk.source)
+        lines = chunk.text.removesuffix("\n").split("\n")
+        click.echo("".join(f"{chunk.source} | {line}\n" for line in lines), nl=False)

@@ -1,0 +1,134 @@
+"""The command `bodywork`: finds the command's module, and gives out exit codes; nothing else does.
+
+0 done, 1 the run failed, 2 wrong usage or configuration, 3 a bug in bodywork, 4 Git, index or
+agent out of reach, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from bodywork import __version__
+from bodywork.errors import BodyworkError, RunFailedError, UnreachableError
+
+COMMANDS = {
+    "init": "Write a first bodywork.yaml for a folder.",
+    "validate": "Check a bodywork.yaml and show every error in it.",
+    "plan": "Show what a deploy would do, and why; change nothing.",
+    "deploy": "Run a project's workflow at one commit.",
+    "status": "Show pipelines, or the stages and services of one.",
+    "runs": "List runs, newest first.",
+    "logs": "Show what stages have printed.",
+    "resume": "Go on with a run that did not end well.",
+    "stop": "Cancel the run in progress; services go on.",
+    "rollback": "Go back to an earlier release.",
+    "delete": "Remove a pipeline with its services, runs and logs.",
+    "agent": "Look after the background process that keeps services running.",
+    "doctor": "Say what this machine lacks, and how to get it.",
+    "schema": "Print the JSON Schema of bodywork.yaml.",
+    "completion": "Print a script for shell completion.",
+}
+
+
+class Commands(click.Group):
+    """Commands that are imported when they are called: `--help` has to be quick."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"bodywork.cli.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-"):
+            import difflib
+
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            meant = f" (did you mean {near[0]!r}?)" if near else ""
+            raise click.UsageError(f"there is no command {name!r}{meant}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Example: bodywork deploy . — then: bodywork status",
+)
+@click.version_option(__version__, prog_name="bodywork")
+def bodywork() -> None:
+    """Deploy machine-learning projects straight from Git: one bodywork.yaml, no image to build."""
+
+
+def main(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Run the command line and exit with its code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    try:
+        result: Any = bodywork.main(
+            args=None if arguments is None else list(arguments), prog_name="bodywork", standalone_mode=False
+        )
+        sys.stdout.flush()
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except BodyworkError as error:
+        return _expected(error)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:
+        return _bug(error)
+    return result if isinstance(result, int) else 0
+
+
+def _expected(error: BodyworkError) -> int:
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+    if error.hint:
+        click.echo(f"{click.style('hint', fg='cyan', bold=True)}: {error.hint}", err=True)
+    if isinstance(error, UnreachableError):
+        return 4
+    return 1 if isinstance(error, RunFailedError) else 2
+
+
+def _bug(error: Exception) -> int:
+    """A short message, and a file with all of it to send."""
+    import tempfile
+    import traceback
+    from pathlib import Path
+
+    text = f"bodywork {__version__}, Python {sys.version}, {sys.platform}\n{sys.argv[1:]}\n\n"
+    text += "".join(traceback.format_exception(error))
+    try:
+        descriptor, name = tempfile.mkstemp(prefix="bodywork-bug-", suffix=".log")
+        os.close(descriptor)
+        Path(name).write_text(text)
+        kept = f"the details are in {name}: please send that file with a bug report"
+    except OSError:
+        kept = text
+    click.echo(f"error: a bug in bodywork: {type(error).__name__}: {error}\nhint: {kept}", err=True)
+    return 3

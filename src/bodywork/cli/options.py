@@ -1,0 +1,70 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import click
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+target = click.option(
+    "--target", default="local", envvar="BODYWORK_TARGET", show_default=True, help="Where to run: local."
+)
+output = click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="json: one document on stdout, for programs.",
+)
+
+
+class Date(click.ParamType):  # type: ignore[type-arg,unused-ignore]
+    """A date, or a date and time, in RFC 3339; UTC when it names no zone."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        if isinstance(value, datetime):
+            return value
+        try:
+            date = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is not a date like 2022-06-01 or 2022-06-01T12:00:00Z", param, ctx)
+        return date if date.tzinfo else date.replace(tzinfo=UTC)
+
+
+def project(function: Function) -> Function:
+    """What names a project at a commit: `deploy` and `plan` take the same."""
+    for decorator in reversed(
+        (
+            click.argument("repository", default="."),
+            click.option("--ref", help="Branch, tag or commit; without it the default branch."),
+            click.option("--file", "-f", help="Path of bodywork.yaml in the repository."),
+            target,
+            click.option(
+                "--only",
+                multiple=True,
+                metavar="STAGE",
+                help="Run only this stage; may be given several times. Inputs come from earlier runs.",
+            ),
+            click.option(
+                "--as-of",
+                type=Date(),
+                help="Resolve packages as the index was at this date, whatever bodywork.yaml says.",
+            ),
+            click.option("--offline", is_flag=True, help="Use what was fetched before; ask no Git host."),
+        )
+    ):
+        function = decorator(function)
+    return function
+
+
+def print_json(document: Any) -> None:
+    """Data goes to stdout."""
+    click.echo(json.dumps(document, indent=2))

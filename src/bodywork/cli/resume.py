@@ -1,0 +1,27 @@
+"""`bodywork resume`."""
+
+from __future__ import annotations
+
+import click
+
+from bodywork.cli import options
+
+
+@click.command(epilog="Example: bodywork resume iris")
+@click.argument("pipeline")
+@click.option("--run", help="The run, or the beginning of its id (default: the newest).")
+@options.output
+def command(pipeline: str, run: str | None, output: str) -> int:
+    """Go on with a run of PIPELINE that was interrupted, cancelled or has failed.
+
+    Stages that have succeeded are not run again; the commit and the packages stay the same.
+    """
+    from bodywork.app.parts import Parts
+    from bodywork.app.resume import resume
+    from bodywork.cli.ended import finish
+    from bodywork.cli.run_view import RunWatcher
+
+    with RunWatcher(output) as watcher:
+        parts = Parts(Parts.ours_now(), note=watcher.note)
+        outcome = resume(parts, pipeline, run, watcher)
+    return finish(parts, outcome, output)

@@ -1,0 +1,25 @@
+"""`bodywork stop`."""
+
+from __future__ import annotations
+
+import click
+
+from bodywork.cli import options
+
+
+@click.command(epilog="Example: bodywork stop iris")
+@click.argument("pipeline")
+@options.target
+def command(pipeline: str, target: str) -> None:
+    """Cancel the run of PIPELINE that is in progress, or close an interrupted one.
+
+    Its batch stages are ended, a half-done rollout is undone; services go on serving what they served.
+    """
+    from bodywork.app.parts import Parts
+    from bodywork.app.stop import stop
+
+    record = stop(Parts(Parts.ours_now()), pipeline, target=target)
+    if record is None:
+        click.echo(f"pipeline {pipeline} has no run in progress", err=True)
+    else:
+        click.echo(f"run {record.run} of {pipeline} is {record.state}")

@@ -1,0 +1,48 @@
+"""`bodywork validate`."""
+
+from __future__ import annotations
+
+import click
+
+from bodywork.cli import options
+
+
+@click.command(epilog="Examples: bodywork validate   bodywork validate https://host/team/iris --ref main")
+@click.argument("path", default=".")
+@click.option("--ref", help="Check the file as it is at this branch, tag or commit.")
+@click.option("--file", "-f", help="Path of bodywork.yaml in the folder or repository.")
+@options.output
+def command(path: str, ref: str | None, file: str | None, output: str) -> int:
+    """Check the bodywork.yaml of PATH: a folder, the file itself or the URL of a Git repository.
+
+    Every error of the file is shown at once. Exits with 2 when there is one.
+    """
+    from bodywork.app.parts import Parts
+    from bodywork.app.validate import validate
+    from bodywork.cli.notes import Notes
+    from bodywork.errors import Problem, SpecError
+
+    notes = Notes()
+    problems: tuple[Problem, ...]
+    try:
+        checked = validate(Parts(Parts.ours_now(), note=notes.note), path, ref=ref, file=file)
+    except SpecError as error:
+        if output == "text":
+            raise
+        problems, good, name = error.problems, False, None
+    else:
+        problems, good, name = checked.warnings, True, checked.project.name
+    if output == "json":
+        options.print_json({"valid": good, "pipeline": name, "problems": [_document(p) for p in problems]})
+        return 0 if good else 2
+    for problem in problems:
+        notes.warning(str(problem))
+    steps = " >> ".join(", ".join(step) for step in checked.project.steps)
+    click.echo(f"{checked.file}: {click.style('good', fg='green')}: pipeline {name} runs {steps}")
+    return 0
+
+
+def _document(problem: object) -> dict[str, object]:
+    from dataclasses import asdict
+
+    return asdict(problem)  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,85 @@
+"""One attempt of a batch stage: a process, its log file and what it leaves as outputs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+
+from bodywork.artifacts.base import Store
+from bodywork.errors import StageError
+from bodywork.process import Exit, Process, identity
+from bodywork.spec.model import Stage
+from bodywork.targets.base import Began, Ended, Printed, Sign
+from bodywork.targets.local.variables import artifact_variable
+
+
+class Attempt:
+    """A started batch stage. `outputs` is the folder in which it writes what it declares."""
+
+    def __init__(self, stage: Stage, process: Process, log: Path, outputs: Path, store: Store) -> None:
+        self.stage = stage
+        self.process = process
+        self.key = identity(process.pid) or f"{process.pid}:gone"
+        self._log = log
+        self._outputs = outputs
+        self._store = store
+
+    @classmethod
+    def start(
+        cls,
+        stage: Stage,
+        command: tuple[str, ...],
+        *,
+        folder: Path,
+        variables: Mapping[str, str],
+        log: Path,
+        outputs: Path,
+        store: Store,
+    ) -> Attempt:
+        """Start the process in `folder`. Raises StageError when that is not possible."""
+        log.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            process = Process.start(command, cwd=folder, env=variables)
+        except OSError as error:
+            raise StageError(f"{command[0]} could not be started: {error.strerror}") from error
+        return cls(stage, process, log, outputs, store)
+
+    async def watch(self) -> AsyncIterator[Sign]:
+        """Its signs, from `Began` to `Ended`; what it prints is written to the log file first."""
+        yield Began(key=self.key)
+        with self._log.open("ab", buffering=0) as log:
+            async for chunk in self.process.chunks():
+                log.write(chunk)
+                yield Printed(text=chunk.decode(errors="replace"))
+        exit_ = await self.process.wait()
+        self.process.end_children()
+        yield await self._ended(exit_)
+
+    async def _ended(self, exit_: Exit) -> Ended:
+        outputs: dict[str, str] = {}
+        reason = "" if exit_.ok else exit_.sentence
+        if exit_.ok and self.stage.outputs:
+            outputs, reason = await asyncio.to_thread(self._collect)
+        return Ended(
+            ok=not reason,
+            reason=reason,
+            exit_code=exit_.code,
+            outputs=outputs,
+            peak_memory=exit_.peak_memory,
+            cpu_seconds=exit_.cpu_seconds,
+        )
+
+    def _collect(self) -> tuple[dict[str, str], str]:
+        """Put the declared outputs into the store; the sentence is not empty when one is missing."""
+        digests: dict[str, str] = {}
+        for output in self.stage.outputs:
+            path = self._outputs / output.file
+            if not path.exists():
+                return digests, (
+                    f"exited with 0, but did not write its output {output.name}: "
+                    f"the stage has to write it to the path in ${artifact_variable('OUTPUT', output.name)}"
+                )
+            digests[output.name] = self._store.put(path)
+        return digests, ""
+

@@ -1,0 +1,62 @@
+"""Fixtures: the tool with a home of its own, a Git repository, the examples."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tool import DATE, Repository, Tool, wait_for
+
+
+@pytest.fixture(scope="session")
+def shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Environments and mirrors of all tests of a session, over all its processes."""
+    base = tmp_path_factory.getbasetemp()
+    root = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    folder = root / "bodywork-cache"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture
+def tool(tmp_path: Path, shared_cache: Path) -> Iterator[Tool]:
+    """The tool; at the end of the test its agent is stopped, and nothing of it may run any more."""
+    home = tmp_path / "home"
+    home.mkdir()
+    made = Tool(home=home, cache=shared_cache)
+    yield made
+    made("agent", "stop")
+    left = wait_for(lambda: not made.processes() or None, seconds=10)
+    assert left
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Repository:
+    path = tmp_path / "project"
+    path.mkdir()
+    made = Repository(path)
+    made.git("init", "--quiet", "--initial-branch", "main")
+    return made
+
+
+EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+
+
+@pytest.fixture
+def example(repository: Repository) -> Callable[[str], Repository]:
+    """Makes the repository one of the examples, in its root."""
+
+    def copy(name: str, *, date: str = DATE) -> Repository:
+        root = EXAMPLES / name
+        files = {
+            path.relative_to(root).as_posix(): path.read_bytes()
+            for path in root.rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        repository.commit(files, date=date)
+        return repository
+
+    return copy
