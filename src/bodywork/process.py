@@ -347,6 +347,32 @@ class Process:
             )
 
 
+def start_detached(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    output: IO[bytes] | int,
+    descriptors: Sequence[int] = (),
+) -> int:
+    """Start a process that outlives us, in its own session, and return its pid; nobody waits for it.
+
+    `descriptors` are open in it under their numbers. Raises OSError when it cannot be started.
+    """
+    child = subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=dict(env),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        pass_fds=tuple(descriptors),
+    )
+    child.returncode = 0  # how it ends is not our business: no warning that it still runs
+    return child.pid
+
+
 def kill_group(pid: int, with_signal: int = signal.SIGKILL) -> None:
     """Send a signal to the whole group of `pid`; nothing happens when there is none."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
