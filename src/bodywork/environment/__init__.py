@@ -1,0 +1,6 @@
+"""The packages of stages: locked once, with hashes, and installed into folders that never change."""
+
+from bodywork.environment.environments import Environments
+from bodywork.environment.lock import Environment, Lock
+
+__all__ = ["Environment", "Environments", "Lock"]
