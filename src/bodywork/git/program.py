@@ -1,0 +1,198 @@
+"""The git program: how it is called, so that it asks nothing, runs nothing unasked and speaks plainly."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bodywork import process
+from bodywork.errors import MachineError
+from bodywork.git.location import Location, credential_variables, shown
+
+OLDEST = (2, 30)
+ANSWER = 90.0
+"""Seconds that a host may take to list its refs."""
+
+_PROTOCOLS = ("file", "git", "http", "https", "ssh")
+
+# Variables of git that describe the user's machine. All others (GIT_DIR and its kind, set inside
+# hooks and aliases; GIT_TRACE) describe some other command and would mislead ours.
+_KEPT = re.compile(
+    r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|HTTP_\w+|PROXY_\w+|ASKPASS|EXEC_PATH|CEILING_DIRECTORIES"
+    r"|DISCOVERY_ACROSS_FILESYSTEM|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|PARAMETERS|(KEY|VALUE)_\d+))"
+)
+
+_FIXED = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GCM_INTERACTIVE": "never",
+    "SSH_ASKPASS_REQUIRE": "never",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_NO_LAZY_FETCH": "1",
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_PAGER": "cat",
+    "GIT_DEFAULT_HASH": "sha1",
+    "GIT_DEFAULT_REF_FORMAT": "files",
+    "LC_ALL": "C",
+    "LANGUAGE": "",
+}
+
+_SETTINGS = (
+    "core.hooksPath=/dev/null",
+    "core.fsmonitor=false",
+    "core.splitIndex=false",
+    "color.ui=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+    "submodule.recurse=false",
+    "protocol.version=2",
+    "http.lowSpeedLimit=1",
+    "http.lowSpeedTime=60",
+    "i18n.commitEncoding=UTF-8",
+    "advice.addEmbeddedRepo=false",
+)
+
+_SSH_OPTIONS = "-o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
+
+
+class GitError(Exception):
+    """git ended badly. `output` is what it said, without credentials; `code` is None after a timeout."""
+
+    def __init__(self, arguments: tuple[str, ...], code: int | None, output: str) -> None:
+        super().__init__(f"git {' '.join(arguments)}: {output}")
+        self.arguments = arguments
+        self.code = code
+        self.output = output
+
+
+@dataclass(frozen=True, kw_only=True)
+class Program:
+    """git, with the environment it gets. `folder` is a place of ours that is in no repository."""
+
+    environment: Mapping[str, str]
+    folder: Path
+
+    @classmethod
+    def prepare(cls, inherited: Mapping[str, str], folder: Path) -> Program:
+        kept = {
+            name: value
+            for name, value in inherited.items()
+            if not name.startswith("GIT_") or _KEPT.fullmatch(name)
+        }
+        allowed = inherited.get("GIT_ALLOW_PROTOCOL")
+        protocols = [name for name in _PROTOCOLS if allowed is None or name in allowed.split(":")]
+        # An empty GIT_ASKPASS also keeps git from SSH_ASKPASS, which would open a window.
+        asked = {"GIT_ASKPASS": kept.get("GIT_ASKPASS", ""), "GIT_ALLOW_PROTOCOL": ":".join(protocols)}
+        return cls(environment={**kept, **_FIXED, **asked}, folder=folder)
+
+    def run(
+        self,
+        *arguments: str,
+        git_dir: Path | None = None,
+        cwd: Path | None = None,
+        extra: Mapping[str, str] | None = None,
+        settings: tuple[str, ...] = (),
+        data: bytes = b"",
+        location: Location | None = None,
+        timeout: float | None = None,
+    ) -> bytes:
+        """What git prints. Raises GitError, and MachineError when there is no git.
+
+        Without `git_dir` and `cwd` git looks at no repository. A `location` is given where git may
+        speak to that host: its credentials go by the environment.
+        """
+        environment = {**self.environment, **(extra or {})}
+        if cwd is None and git_dir is None:
+            environment["GIT_CEILING_DIRECTORIES"] = str(self.folder)
+        if location is not None:
+            environment |= self._remote_variables(location)
+        command = ["git"]
+        for setting in (*_SETTINGS, *settings):
+            command += ["-c", setting]
+        if git_dir is not None:
+            command.append(f"--git-dir={git_dir}")
+        secrets = location.secrets if location else ()
+        return self._start([*command, *arguments], arguments, environment, cwd, data, secrets, timeout)
+
+    def _start(
+        self,
+        command: list[str],
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str],
+        cwd: Path | None,
+        data: bytes,
+        secrets: tuple[str, ...],
+        timeout: float | None,
+    ) -> bytes:
+        place = cwd or self.folder
+        try:
+            place.mkdir(parents=True, exist_ok=True) if cwd is None else None
+            done = process.run_bytes(command, cwd=place, env=environment, data=data, timeout=timeout)
+        except process.CommandError as error:
+            raise GitError(arguments, None, _clean(error.output, secrets)) from None
+        except FileNotFoundError:
+            raise MachineError(
+                "the git program was not found on this machine",
+                hint="install git 2.30 or newer and see to it that it is on the PATH",
+            ) from None
+        if done.code != 0:
+            output = done.stderr.decode(errors="replace") or done.stdout.decode(errors="replace")
+            raise GitError(arguments, done.code, _clean(output, secrets))
+        return done.stdout
+
+    def _remote_variables(self, location: Location) -> dict[str, str]:
+        variables = credential_variables(location, self.environment)
+        if location.scheme == "ssh":
+            variables |= self._ssh_variables()
+        return variables
+
+    def _ssh_variables(self) -> dict[str, str]:
+        """The user's own ssh command, told not to ask; other programs than OpenSSH are left as they are."""
+        variant = self.environment.get("GIT_SSH_VARIANT", "ssh")
+        command = self.environment.get("GIT_SSH_COMMAND")
+        if command is None and "GIT_SSH" in self.environment:
+            command = shlex.quote(self.environment["GIT_SSH"])
+        if command is None:
+            command = self.setting("core.sshCommand") or "ssh"
+        if variant != "ssh" or "plink" in command.lower():
+            return {}
+        return {"GIT_SSH_COMMAND": f"{command} {_SSH_OPTIONS}"}
+
+    def setting(self, key: str, *, cwd: Path | None = None) -> str:
+        """A value of git's configuration; empty when it is not set."""
+        try:
+            return text(self.run("config", "--get", key, cwd=cwd)).strip()
+        except GitError:
+            return ""
+
+    def check_version(self) -> None:
+        """Raises MachineError when git is older than what we ask of it."""
+        said = text(self.run("version")).strip()
+        found = re.search(r"(\d+)\.(\d+)", said)
+        if found and (int(found[1]), int(found[2])) < OLDEST:
+            raise MachineError(f"this machine has {said}, which is too old", hint="install git 2.30 or newer")
+
+
+def text(data: bytes) -> str:
+    """Output of git as text; names that are not UTF-8 survive the way back."""
+    return data.decode(errors="surrogateescape")
+
+
+def raw(name: str) -> bytes:
+    """The bytes of a name that `text` made."""
+    return name.encode(errors="surrogateescape")
+
+
+def inherited_environment(environment: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environment is None else environment
+
+
+def _clean(output: str, secrets: tuple[str, ...]) -> str:
+    """What git said, line by line without credentials."""
+    for secret in secrets:
+        output = output.replace(secret, "***")
+    return "\n".join(shown(line) for line in output.replace("\t", " ").splitlines()).strip()
