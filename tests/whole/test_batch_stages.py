@@ -6,6 +6,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tool import Repository, Tool, wait_for
 
 HEAD = 'version: "2"\nname: demo\npython: "3.11"\n'
@@ -104,8 +106,14 @@ def test_a_timeout_ends_a_stage_that_ignores_term_and_its_children(
     assert not tool.processes()
 
 
-def test_children_that_outlive_a_stage_are_ended_with_it(tool: Tool, repository: Repository) -> None:
-    module = "import subprocess\nsubprocess.Popen(['sleep', '300'])\nprint('done')\n"
+@pytest.mark.parametrize("own_session", [False, True])
+def test_children_that_outlive_a_stage_are_ended_with_it(
+    tool: Tool, repository: Repository, own_session: bool
+) -> None:
+    module = (
+        "import subprocess\n"
+        f"subprocess.Popen(['sleep', '300'], start_new_session={own_session})\nprint('done')\n"
+    )
     repository.commit(one_stage(module))
     tool.good("deploy", str(repository.path))
     assert not tool.processes()

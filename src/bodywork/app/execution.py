@@ -15,6 +15,7 @@ from typing import Literal, Protocol
 
 from bodywork.app.parts import Parts
 from bodywork.history import Release, RunRecord
+from bodywork.process import adopt_orphans
 from bodywork.run.engine import execute
 from bodywork.run.events import Event, RunEnded, StageOutput
 from bodywork.run.plan import Plan
@@ -85,6 +86,7 @@ async def carry_out(
 
     With `release`, what the services serve after a good end is recorded as a release.
     """
+    adopt_orphans()
     end: RunEnded | None = None
     async with _cancelled_by_signals() as cancel:
         async for event in execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel):

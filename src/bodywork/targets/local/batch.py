@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bodywork.artifacts.base import Store
 from bodywork.errors import StageError
-from bodywork.process import Exit, Process, identity
+from bodywork.process import Exit, Process, end_orphans, identity
 from bodywork.spec.model import Stage
 from bodywork.targets.base import Began, Ended, Printed, Sign
 from bodywork.targets.local.variables import artifact_variable
@@ -17,8 +17,18 @@ from bodywork.targets.local.variables import artifact_variable
 class Attempt:
     """A started batch stage. `outputs` is the folder in which it writes what it declares."""
 
-    def __init__(self, stage: Stage, process: Process, log: Path, outputs: Path, store: Store) -> None:
+    def __init__(
+        self,
+        stage: Stage,
+        process: Process,
+        *,
+        log: Path,
+        outputs: Path,
+        store: Store,
+        marks: frozenset[str],
+    ) -> None:
         self.stage = stage
+        self._marks = marks
         self.process = process
         self.key = identity(process.pid) or f"{process.pid}:gone"
         self._log = log
@@ -43,7 +53,8 @@ class Attempt:
             process = Process.start(command, cwd=folder, env=variables)
         except OSError as error:
             raise StageError(f"{command[0]} could not be started: {error.strerror}") from error
-        return cls(stage, process, log, outputs, store)
+        marks = frozenset(f"{name}={variables[name]}" for name in ("BODYWORK_RUN", "BODYWORK_STAGE"))
+        return cls(stage, process, log=log, outputs=outputs, store=store, marks=marks)
 
     async def watch(self) -> AsyncIterator[Sign]:
         """Its signs, from `Began` to `Ended`; what it prints is written to the log file first."""
@@ -53,8 +64,13 @@ class Attempt:
                 log.write(chunk)
                 yield Printed(text=chunk.decode(errors="replace"))
         exit_ = await self.process.wait()
-        self.process.end_children()
+        self.end_children()
         yield await self._ended(exit_)
+
+    def end_children(self) -> None:
+        """End what the stage has left behind, in its session or out of it."""
+        self.process.end_children()
+        end_orphans(self._marks)
 
     async def _ended(self, exit_: Exit) -> Ended:
         outputs: dict[str, str] = {}

@@ -140,7 +140,7 @@ class LocalTarget:
             async for sign in self._attempts[handle].watch():
                 yield sign
         finally:
-            self._attempts.pop(handle).process.end_children()
+            self._attempts.pop(handle).end_children()
             self._slots.release()
 
     async def stop(self, handle: Handle) -> None:
