@@ -48,16 +48,20 @@ class Siblings:
         return self._routes.get((host, port), (host, port))
 
     def _read(self) -> None:
-        """Take in the file. One that is missing or half written leaves what was known."""
-        try:
-            stat = os.stat(self._path) if self._path else None
-        except OSError:
-            return
-        seen = stat and (stat.st_mtime_ns, stat.st_size, stat.st_ino)
-        if seen == self._seen or self._path is None:
+        """Take in the file, which is replaced as a whole. None is there as long as there is no service."""
+        if self._path is None:
             return
         addresses: "Dict[str, str]" = {}
         routes: "Dict[Tuple[str, int], Tuple[str, int]]" = {}
+        try:
+            stat = os.stat(self._path)
+        except FileNotFoundError:
+            self._addresses, self._routes, self._seen = addresses, routes, None
+            return
+        seen = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+        if seen == self._seen:
+            return
+        self._seen = seen  # one that cannot be read is not tried again
         with open(self._path, encoding="utf-8") as file:
             for fields in map(str.split, file):
                 if len(fields) < 2 or fields[0].startswith("#"):
@@ -68,7 +72,7 @@ class Siblings:
                     address = made_up(name)
                     routes[address, int(declared)] = (fields[1], int(listen))
                 addresses[name] = address
-        self._addresses, self._routes, self._seen = addresses, routes, seen
+        self._addresses, self._routes = addresses, routes
 
 
 def made_up(name: str) -> str:
