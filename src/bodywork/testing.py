@@ -266,9 +266,9 @@ class FakeTarget:
         """Let time pass, unless the attempt is stopped; one that ignores TERM is killed later."""
         if attempt.stop.is_set():
             return
-        waits = [asyncio.ensure_future(attempt.stop.wait())]
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(attempt.stop.wait())]
         if seconds is not None:
-            waits.append(asyncio.ensure_future(self.clock.sleep(seconds)))
+            waits.append(asyncio.create_task(self.clock.sleep(seconds)))
         try:
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
