@@ -1,0 +1,282 @@
+"""One replica of a service: a process with a folder, a port and a log of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from bodywork.errors import StageError
+from bodywork.process import Process, kill_group
+from bodywork.targets.local.address import LOCALHOST, free_port
+from bodywork.targets.local.adoption import MARK, Adopted, name_of
+from bodywork.targets.local.definition import Definition
+from bodywork.targets.local.hosts import hosts_path
+from bodywork.targets.local.logfile import open_log
+from bodywork.targets.local.premises import Premises
+from bodywork.targets.local.readiness import Readiness
+from bodywork.targets.local.record import ReplicaRecord
+from bodywork.targets.local.relay import Backend
+
+
+class State(StrEnum):
+    """starting -> ready <-> unready; from each waiting (exited; starts again) or ending -> ended."""
+
+    WAITING = "waiting"
+    STARTING = "starting"
+    READY = "ready"
+    UNREADY = "unready"
+    ENDING = "ending"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Launched:
+    """The replica's process runs."""
+
+    replica: Replica
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """The replica's process could not be started. `reason` is a clause."""
+
+    replica: Replica
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ready:
+    """The replica answers, maybe at another address than before."""
+
+    replica: Replica
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unready:
+    """The replica no longer answers."""
+
+    replica: Replica
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exited:
+    """The replica's process has ended without being asked to. `reason`: `exited with 3`."""
+
+    replica: Replica
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gone:
+    """The replica has ended as asked; nothing of it is left."""
+
+    replica: Replica
+
+
+Happening = Launched | Failed | Ready | Unready | Exited | Gone
+
+
+class Replica:
+    """`tell` is called with what happens to it. It decides nothing by itself."""
+
+    def __init__(
+        self,
+        definition: Definition,
+        number: int,
+        folder: Path,
+        premises: Premises,
+        tell: Callable[[Happening], object],
+    ) -> None:
+        self.definition = definition
+        self.number = number
+        self.name = f"{definition.pipeline}/{definition.stage}/{definition.release}/{number}"
+        self.folder = folder
+        self.log = release_folder(premises.home, definition) / f"replica-{number}.log"
+        self.state = State.WAITING
+        self.reason = ""
+        self.restarts = 0
+        self.failures = 0
+        self.ready_since: float | None = None
+        self.was_ready = False
+        self.backend: Backend | None = None
+        self.identity = ""
+        self.port = 0
+        self.answers = (LOCALHOST, 0)
+        self._premises = premises
+        self._tell = tell
+        self._process: Process | Adopted | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._readiness: Readiness | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process is not None else None
+
+    @property
+    def record(self) -> ReplicaRecord:
+        return ReplicaRecord(
+            number=self.number,
+            identity=self.identity,
+            port=self.port,
+            host=self.answers[0],
+            answers=self.answers[1],
+            folder=str(self.folder),
+        )
+
+    def launch(self) -> None:
+        """Start its process; then `Launched` and what follows, or `Failed`."""
+        if self.state is State.WAITING:
+            self.state = State.STARTING
+            self.was_ready = False
+            self._life = self._premises.do(self._live())
+
+    def adopt(self, record: ReplicaRecord) -> bool:
+        """Take over a process that still runs; False: it does not."""
+        try:
+            self._process = Adopted(record.identity)
+        except (ProcessLookupError, ValueError):
+            return False
+        self.identity, self.port = record.identity, record.port
+        self.answers = (record.host, record.answers)
+        self._premises.ports.add(self.port)
+        self.state = State.STARTING
+        self.was_ready = True
+        self._life = self._premises.do(self._attend(self._process))
+        return True
+
+    def end(self, *, keep: bool = False) -> None:
+        """TERM, grace, KILL, for all its processes; then `Gone`. Its folder goes too unless `keep`."""
+        if self.state in (State.ENDING, State.ENDED):
+            return
+        self.state = State.ENDING
+        self._premises.do(self._ending(keep))
+
+    def check(self) -> None:
+        """Look at once whether it answers: somebody could not reach it."""
+        if self._readiness is not None:
+            self._readiness.check()
+
+    async def _live(self) -> None:
+        try:
+            await asyncio.to_thread(self._make_folder)
+            if self.state is not State.STARTING:
+                return
+            process = self._start()
+        except (OSError, StageError, shutil.Error) as error:
+            self._tell(Failed(replica=self, reason=str(error)))
+            return
+        self._tell(Launched(replica=self))
+        await self._attend(process)
+
+    async def _attend(self, process: Process | Adopted) -> None:
+        """Watch it until it ends."""
+        self._readiness = Readiness(self, self._premises, self._answered)
+        watching = asyncio.get_running_loop().create_task(self._readiness.watch())
+        try:
+            exit_ = await process.wait()
+        finally:
+            watching.cancel()
+            self._readiness = None
+        kill_group(process.pid)  # what it has left behind
+        self._process = None
+        self.identity = ""
+        self._premises.ports.discard(self.port)
+        self._premises.forget_astray(self.name)
+        if self.state not in (State.ENDING, State.ENDED):
+            self.state = State.WAITING
+            self._tell(Exited(replica=self, reason=exit_ if isinstance(exit_, str) else exit_.sentence))
+
+    def _answered(self, ok: bool, reason: str) -> None:
+        """What Readiness has found."""
+        self.reason = reason
+        if ok and self.state in (State.STARTING, State.UNREADY, State.READY):
+            if self.state is not State.READY:
+                self.ready_since = asyncio.get_running_loop().time()
+            self.state, self.was_ready = State.READY, True
+            self._tell(Ready(replica=self))
+        elif not ok and self.state is State.READY:
+            self.state = State.UNREADY
+            self._tell(Unready(replica=self))
+
+    async def _ending(self, keep: bool) -> None:
+        life = self._life
+        if self._process is None and life is not None:
+            await asyncio.wait([life])  # its folder is still being made
+        if self._process is not None and life is not None:
+            kill_group(self._process.pid, signal.SIGTERM)
+            await asyncio.wait([life], timeout=self._premises.pace.grace)
+            if self._process is not None:
+                kill_group(self._process.pid)
+                await asyncio.wait([life], timeout=self._premises.pace.grace)
+        if not keep:
+            await asyncio.to_thread(shutil.rmtree, self.folder, True)
+        self.state = State.ENDED
+        self._tell(Gone(replica=self))
+
+    def _make_folder(self) -> None:
+        """A copy of the project's files of its own, whole or not at all."""
+        if self.folder.exists():
+            return
+        if not Path(self.definition.folder).is_dir():
+            raise StageError(f"its files are gone: there is no {self.definition.folder}")
+        fresh = self.folder.with_name(f"{self.folder.name}.new")
+        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.copytree(self.definition.folder, fresh, symlinks=True)
+        fresh.rename(self.folder)
+
+    def _start(self) -> Process:
+        self.port = free_port(self._premises.ports)
+        self.answers = (LOCALHOST, self.port)
+        environment = self._environment()
+        output = open_log(self.log)
+        try:
+            process = Process.start(
+                self.definition.command,
+                cwd=self.folder / self.definition.working_directory,
+                env=environment,
+                output=output,
+            )
+        finally:
+            os.close(output)
+        self._process = process
+        self.identity = name_of(process.pid)
+        self._premises.ports.add(self.port)
+        return process
+
+    def _environment(self) -> dict[str, str]:
+        """All variables of the process. Raises StageError when a secret is not there."""
+        d, home = self.definition, self._premises.home
+        secrets = {variable: _secret(variable, Path(path)) for variable, path in d.secrets}
+        hosts = self._premises.hosts(d.pipeline)
+        return {
+            **d.variables,
+            **secrets,
+            "PORT": str(self.port),
+            "BODYWORK_HOOK": d.hook,
+            "BODYWORK_HOOK_PORT": f"{d.port}:{self.port}",
+            "BODYWORK_HOSTS": ",".join(f"{host.name}={host.address}" for host in hosts),
+            "BODYWORK_HOSTS_FILE": str(hosts_path(home, d.pipeline)),
+            "BODYWORK_PIPELINE": d.pipeline,
+            "BODYWORK_STAGE": d.stage,
+            "BODYWORK_RUN": d.release,
+            "BODYWORK_REPLICA": str(self.number),
+            MARK: str(home),
+        }
+
+
+def release_folder(home: Path, definition: Definition) -> Path:
+    """Where the logs and folders of a release's replicas are."""
+    return home / "services" / definition.pipeline / definition.stage / definition.release
+
+
+def _secret(variable: str, path: Path) -> str:
+    try:
+        return path.read_text().removesuffix("\n")
+    except (OSError, UnicodeError) as error:
+        raise StageError(f"the secret of variable {variable} cannot be read: {error}") from error
