@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bodywork import process
+from bodywork.environment.bytecode import Bytecode
 from bodywork.environment.exclusive import Turns, on_disk, take
 from bodywork.environment.explain import Attempt, explain, undated
 from bodywork.environment.lock import Environment, Lock
@@ -34,7 +35,6 @@ SHOWN = (
     "Built",
     "Prepared",
     "Installed",
-    "Bytecode",
     "Updating",
     "Updated",
 )
@@ -62,6 +62,7 @@ class Builder:
         self._uv = uv
         self._interpreters = interpreters
         self._wheels = wheels
+        self._bytecode = Bytecode(folder.parent / "bytecode")
         self._turns = Turns(folder / ".locks")
 
     def find(self, digest: str) -> Environment:
@@ -96,6 +97,9 @@ class Builder:
                 scratch.mkdir(parents=True)
                 await self._venv(lock, scratch, python.path)
                 await self._install(lock, scratch, progress)
+                progress("Compiling")
+                if said := await self._bytecode.place(scratch / "env"):
+                    raise explain(said, self._attempt(lock))
                 place_hook(scratch / "env")
                 replace(scratch / "env", self._folder / name, scratch / "old")
         finally:
@@ -130,10 +134,14 @@ class Builder:
         file = scratch / ("pylock.toml" if lock.form == "pylock" else "requirements.txt")
         file.write_text(lock.text)
         names = frozenset(lock.undated)
+        # What is built without network might get other tools than those of the date.
+        kept = ("--no-build",) if offline and not self._uv.offline else ()
         for _ in range(ROUNDS):
             date = date_options(lock.build_as_of, names) if dated else ()
             code, output = await self._uv.follow(
-                self._uv.command(*install_command(lock, file, scratch / "env"), *date, offline=offline),
+                self._uv.command(
+                    *install_command(lock, file, scratch / "env"), *date, *kept, offline=offline
+                ),
                 cwd=scratch,
                 more=self._wheels.variables,
                 started=(scratch / OWNER).write_text,
@@ -173,7 +181,7 @@ def install_command(lock: Lock, file: Path, environment: Path) -> tuple[str, ...
     """
     return (
         *("pip", "sync", str(file), "--python", str(environment / "bin" / "python")),
-        *("--compile-bytecode", "--allow-empty-requirements"),
+        *("--no-compile-bytecode", "--allow-empty-requirements"),
         *(("--require-hashes",) if lock.hashed else ()),
         *(("--preview-features", "pylock") if lock.form == "pylock" else ()),
         # Hashes say which file is meant, so that the order of indexes need not.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -10,7 +11,8 @@ from pathlib import Path
 from bodywork.environment.exclusive import full_disk
 from bodywork.errors import BodyworkError, ResolutionError, UnreachableError
 
-LAST_LINES = 20
+LAST_LINES = 12
+OLDEST_MINOR = 8
 
 FULL = ("No space left on device", "Disk quota exceeded")
 WITHOUT_NETWORK = ("network was disabled", "Network connectivity is disabled", "in offline mode")
@@ -118,10 +120,8 @@ def way_out(output: str, attempt: Attempt) -> str:
     if found := UNKNOWN.search(flat):
         return f"is {found['name']} spelt right? An index of your own is named with UV_INDEX or in uv.toml"
     if "Python ABI tag" in flat:
-        minors = sorted(
-            {int(minor) for minor in TAGS.findall(flat.split("following Python ABI tags", 1)[-1])}
-        )
-        fits = ", ".join(f'"3.{minor}"' for minor in minors)
+        tags = TAGS.findall(flat.split("following Python ABI tags", 1)[-1])
+        fits = ", ".join(f'"3.{minor}"' for minor in sorted(set(map(int, tags))) if minor >= OLDEST_MINOR)
         return f"set `python:` in bodywork.yaml to one of {fits}, or ask for another version of the package"
     if found := NEEDS_PYTHON.search(flat):
         return (
@@ -131,7 +131,8 @@ def way_out(output: str, attempt: Attempt) -> str:
 
 
 def not_built(output: str, package: str, attempt: Attempt) -> ResolutionError:
-    lines = [line for line in output.split("\nhint:")[0].splitlines() if line.strip()]
+    said = re.split(r"\[std(?:err|out)\]", output)[-1].split("\nhint:")[0]
+    lines = [line for line in textwrap.dedent(said).splitlines() if line.strip()]
     return ResolutionError(
         f"{package} has no ready-made wheel for Python {attempt.python} here, and building it failed:\n"
         + indent("\n".join(lines[-LAST_LINES:])),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -82,8 +83,8 @@ class Resolver:
             command = ("pip", "compile", *files, "--python", python.path, *OUTPUT, *pre)
             said, as_of, names = await self._dated(command, asked)
         if said.code != 0:
-            place = asked.file.name if asked.file else "requirements"
-            raise explain(said.stderr.replace(str(wanted), place), attempt_of(asked, self._cache))
+            place = f"`{asked.file.name if asked.file else 'requirements'}`"
+            raise explain(re.sub(place_in(wanted), place, said.stderr), attempt_of(asked, self._cache))
         return Answer(lines=tuple(logical(said.stdout)), as_of=as_of, undated=names)
 
     async def _dated(
@@ -190,6 +191,11 @@ def date_options(as_of: datetime | None, names: frozenset[str] | Sequence[str]) 
         return ()
     saved = [option for name in sorted(names) for option in ("--exclude-newer-package", f"{name}=false")]
     return ("--exclude-newer", as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), *saved)
+
+
+def place_in(file: Path) -> str:
+    """A pattern for the places in our temporary file that uv names: they are not the project's."""
+    return rf"`?{re.escape(str(file))}`?(?::\d+:\d+| at position \d+)?"
 
 
 def attempt_of(asked: Asked, folder: Path) -> Attempt:
