@@ -320,8 +320,8 @@ def proxy(bench: Bench, quick: bool) -> Iterator[Figure]:
 
 def replica_address(bench: Bench) -> str:
     """Where the one replica listens, as the agent says."""
-    services = json.loads(bench.bodywork("agent", "status", "--output", "json"))["replicas"]
-    return str(services[0]["address"])
+    services = json.loads(bench.bodywork("agent", "status", "--output", "json"))["services"]
+    return str(services[0]["replicas"][0]["address"])
 
 
 def load(address: str, connections: int = 8, each: int = 1000) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -167,11 +168,15 @@ async def run_async(
 
 @dataclass(frozen=True, kw_only=True)
 class Exit:
-    """How a process ended: its code, or the signal that ended it; peak memory in bytes."""
+    """How a process ended: its code, or the signal that ended it.
+
+    `peak_memory` is in bytes; None when it is not known to have needed more than we do ourselves:
+    a new process starts with its parent's count (getrusage(2), ru_maxrss, is kept over an exec).
+    """
 
     code: int | None
     signal: int | None
-    peak_memory: int
+    peak_memory: int | None
     cpu_seconds: float
 
     @property
@@ -336,12 +341,14 @@ class Process:
         code = os.waitstatus_to_exitcode(status)
         self._child.returncode = code
         scale = 1 if sys.platform == "darwin" else 1024
+        peak = int(getattr(usage, "ru_maxrss", 0))
+        ours = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         if not self._exit.done():
             self._exit.set_result(
                 Exit(
                     code=code if code >= 0 else None,
                     signal=-code if code < 0 else None,
-                    peak_memory=int(getattr(usage, "ru_maxrss", 0)) * scale,
+                    peak_memory=peak * scale if peak > ours else None,
                     cpu_seconds=round(getattr(usage, "ru_utime", 0.0) + getattr(usage, "ru_stime", 0.0), 3),
                 )
             )

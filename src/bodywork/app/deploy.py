@@ -12,7 +12,7 @@ from bodywork.app.checkout import Checkout, check_out, lock_environments, resolu
 from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
 from bodywork.app.lock import hold
 from bodywork.app.parts import Parts, check_target
-from bodywork.app.past import newest_artifacts, unfinished
+from bodywork.app.past import left_by, newest_artifacts
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.run.plan import ObservedService, Plan, make_plan
 from bodywork.run.states import RunState
@@ -114,8 +114,7 @@ async def _clean_up_after_others(parts: Parts, target: LocalTarget, pipeline: st
     """End what earlier, interrupted runs of the pipeline have left running."""
     for record in parts.history.runs(pipeline, limit=20):
         if record.state is RunState.RUNNING and record.target == target.name:
-            handles = unfinished(parts.history.events(record.run))
-            await target.clean(parts.history.plan(record.run), handles)
+            await target.clean(*left_by(parts.history, record.run))
 
 
 def _check_only(steps: Sequence[Sequence[str]], only: frozenset[str] | None) -> None:

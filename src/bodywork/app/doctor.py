@@ -83,7 +83,10 @@ def _uv(_: Parts) -> Finding:
         return Finding(name="uv", state="ok", found=uv.find_uv_bin())
     except FileNotFoundError:
         return Finding(
-            name="uv", state="missing", found="not found", advice="install bodywork again: pip install bodywork"
+            name="uv",
+            state="missing",
+            found="not found",
+            advice="install bodywork again: pip install bodywork",
         )
 
 

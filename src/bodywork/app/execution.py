@@ -7,7 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -89,13 +89,14 @@ async def carry_out(
     adopt_orphans()
     end: RunEnded | None = None
     async with _cancelled_by_signals() as cancel:
-        async for event in execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel):
-            if not isinstance(event, StageOutput):
-                parts.history.record(planned.run, event)
-            watcher.event(event)
-            if isinstance(event, RunEnded):
-                end = event
-        await target.close(planned)
+        run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
+        async with aclosing(run) as events:
+            async for event in events:
+                if not isinstance(event, StageOutput):
+                    parts.history.record(planned.run, event)
+                watcher.event(event)
+                if isinstance(event, RunEnded):
+                    end = event
         if release and end is not None and end.state is RunState.SUCCEEDED:
             await _record_release(parts, planned, target)
     if end is None:

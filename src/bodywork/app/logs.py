@@ -112,7 +112,7 @@ def _paths(parts: Parts, record: RunRecord, plan: Plan, stages: list[Stage]) -> 
         if stage.kind is Kind.BATCH:
             yield stage.name, parts.places.log(record.run, stage.object_name)
             continue
-        folder = parts.places.service(record.pipeline, stage.object_name, releases[stage.name])
+        folder = parts.places.service(record.pipeline, stage.name, releases[stage.name])
         for path in sorted(folder.glob("replica-*.log")):
             number = path.stem.removeprefix("replica-")
             source = stage.name if stage.service.replicas == 1 else f"{stage.name}/{number}"

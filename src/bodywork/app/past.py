@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 
 from bodywork.app.lock import holder
 from bodywork.app.parts import Parts
 from bodywork.errors import NotFoundError
 from bodywork.history import History, RunRecord
-from bodywork.run.events import Event, StageEnded, StageStarted
+from bodywork.run.events import StageEnded
+from bodywork.run.plan import Plan
+from bodywork.run.replay import RunView
 from bodywork.run.states import RunState, StageState
 
 
@@ -22,15 +23,11 @@ def state_of(parts: Parts, record: RunRecord) -> RunState:
     return RunState.RUNNING if held and held.run == record.run else RunState.INTERRUPTED
 
 
-def unfinished(events: Sequence[Event]) -> dict[str, str]:
-    """Handles, by stage, of attempts that were started and whose end was not recorded."""
-    handles: dict[str, str] = {}
-    for event in events:
-        if isinstance(event, StageStarted):
-            handles[event.stage] = event.handle
-        elif isinstance(event, StageEnded):
-            handles.pop(event.stage, None)
-    return handles
+def left_by(history: History, run: str) -> tuple[Plan, dict[str, str]]:
+    """A run's plan, and the handles by stage of attempts whose end was not recorded."""
+    plan = history.plan(run)
+    view = RunView(planned.stage.name for planned in plan.all_stages)
+    return plan, view.replay(history.events(run)).unfinished()
 
 
 def newest_artifacts(history: History, pipeline: str, target: str) -> dict[tuple[str, str], str]:

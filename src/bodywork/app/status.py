@@ -11,7 +11,7 @@ from bodywork.app.past import records_of, state_of
 from bodywork.app.times import rfc3339
 from bodywork.history import RunRecord
 from bodywork.run.plan import ObservedService, Plan
-from bodywork.run.replay import RunView, StageView, replay
+from bodywork.run.replay import RunView
 from bodywork.run.states import RunState
 
 
@@ -44,7 +44,7 @@ class Status:
 
 def stage_document(name: str, kind: str, view: RunView) -> dict[str, Any]:
     """A stage of a run, as documented for `--output json`."""
-    stage = view.stages.get(name, StageView(name=name))
+    stage = view.stages[name]
     return {
         "name": name,
         "kind": kind,
@@ -94,7 +94,7 @@ def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
     newest = records_of(parts, pipeline)[0]
     record = parts.history.run(run) if run else newest
     plan = parts.history.plan(record.run)
-    view = replay([planned.stage.name for planned in plan.all_stages], parts.history.events(record.run))
+    view = view_of(plan).replay(parts.history.events(record.run))
     observed = asyncio.run(parts.target(record.target).observe(pipeline))
     return Status(
         record=record,
@@ -103,6 +103,12 @@ def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
         view=view,
         services=tuple(service for _, service in sorted(observed.items())),
     )
+
+
+def view_of(plan: Plan) -> RunView:
+    """The view of a run of which nothing has happened yet."""
+    handler = plan.on_failure.stage.name if plan.on_failure else None
+    return RunView((planned.stage.name for planned in plan.all_stages), handler)
 
 
 def overview(parts: Parts) -> list[Status]:

@@ -12,7 +12,7 @@ import time
 from bodywork.app.execution import new_run
 from bodywork.app.lock import hold, holder
 from bodywork.app.parts import Parts, check_target
-from bodywork.app.past import records_of, state_of, unfinished
+from bodywork.app.past import left_by, records_of, state_of
 from bodywork.errors import UnreachableError
 from bodywork.history import RunRecord
 from bodywork.run.events import RunEnded
@@ -52,8 +52,7 @@ def stop(parts: Parts, pipeline: str, *, target: str) -> RunRecord | None:
 
 def _close_interrupted(parts: Parts, record: RunRecord) -> None:
     """End what an interrupted run has left, and record it as cancelled."""
-    handles = unfinished(parts.history.events(record.run))
-    asyncio.run(parts.target(record.target).clean(parts.history.plan(record.run), handles))
+    asyncio.run(parts.target(record.target).clean(*left_by(parts.history, record.run)))
     end = RunEnded(at=time.time(), state=RunState.CANCELLED, reason="was interrupted, then stopped")
     parts.history.record(record.run, end)
 
@@ -71,8 +70,7 @@ def delete(parts: Parts, pipeline: str, *, target: str) -> list[str]:
         async def work() -> list[str]:
             for record in records:
                 if record.state is RunState.RUNNING:
-                    handles = unfinished(parts.history.events(record.run))
-                    await where.clean(parts.history.plan(record.run), handles)
+                    await where.clean(*left_by(parts.history, record.run))
             services = sorted(await where.observe(pipeline))
             await where.remove(pipeline, frozenset(services))
             return services

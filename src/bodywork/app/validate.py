@@ -55,7 +55,7 @@ def _on_disk(path: Path, file: str | None) -> Validated:
 
 def files_below(folder: Path) -> list[str]:
     """All files of a folder, with forward slashes, without hidden folders and environments."""
-    found = []
+    found: list[str] = []
     for base, folders, files in os.walk(folder):
         here = Path(base)
         folders[:] = [

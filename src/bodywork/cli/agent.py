@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bodywork.cli import options
+
+if TYPE_CHECKING:
+    from bodywork.targets.local.protocol import AgentStatus, ServiceStatus
 
 
 @click.group(epilog="Example: bodywork agent status")
@@ -25,13 +30,44 @@ def status(output: str) -> None:
     from bodywork.app.parts import Parts
 
     parts = Parts(Parts.ours_now())
-    found = asyncio.run(parts.agent.status())
+
+    async def ask() -> tuple[AgentStatus | None, list[ServiceStatus]]:
+        return await parts.agent.status(), await parts.agent.services()
+
+    found, services = asyncio.run(ask())
     if output == "json":
-        options.print_json({"running": found is not None} | (asdict(found) if found else {}))
+        document = asdict(found) if found else {}
+        listed = [_document(service) for service in services]
+        options.print_json({"running": found is not None} | document | {"services": listed})
     elif found is None:
-        click.echo("the agent is not running")
+        click.echo("the agent is not running; it starts by itself with the first service")
     else:
-        click.echo(f"the agent runs: process {found.pid}, {found.services} services")
+        click.echo(f"the agent runs: process {found.pid}, watched by process {found.watchdog}")
+        for service in services:
+            click.echo("\n".join(_lines(service)))
+
+
+def _lines(service: ServiceStatus) -> Iterator[str]:
+    """A service, and a line for each of its replicas."""
+    name = f"{service.definition.pipeline}/{service.definition.stage}"
+    yield f"  {name}  {service.state}  {service.url}  {service.reason}".rstrip()
+    for replica in service.replicas:
+        restarts = f", {replica.restarts} restarts" if replica.restarts else ""
+        why = f": {replica.reason}" if replica.reason else ""
+        yield f"    replica {replica.number}  process {replica.pid}  {replica.state}{restarts}{why}"
+
+
+def _document(service: ServiceStatus) -> dict[str, Any]:
+    """A service with its replicas, as documented for `--output json`; never its variables."""
+    return {
+        "pipeline": service.definition.pipeline,
+        "name": service.definition.stage,
+        "url": service.url,
+        "state": service.state,
+        "reason": service.reason,
+        "release": service.definition.release,
+        "replicas": [asdict(replica) for replica in service.replicas],
+    }
 
 
 @command.command(epilog="Example: bodywork agent start")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from bodywork.app.status import view_of
 from bodywork.cli.notes import Notes
 from bodywork.cli.words import COLOURS, duration, size
 from bodywork.run.events import (
@@ -24,7 +25,7 @@ from bodywork.run.events import (
     StageStarted,
 )
 from bodywork.run.plan import Plan
-from bodywork.run.replay import RunView, replay
+from bodywork.run.replay import RunView
 from bodywork.run.states import StageState
 from bodywork.spec.model import Kind
 
@@ -57,7 +58,7 @@ class RunWatcher(Notes):
     def planned(self, plan: Plan, *, resumed: bool = False) -> None:
         self._plan = plan
         names = [stage.stage.name for stage in plan.all_stages]
-        self._view = replay(names, ())
+        self._view = view_of(plan)
         self._width = max((len(name) for name in names), default=0)
         for number, name in enumerate(names):
             prefix = click.style(f"{name:>{self._width}} | ", fg=PALETTE[number % len(PALETTE)])
@@ -106,8 +107,10 @@ class RunWatcher(Notes):
         view = self._view.stages.get(event.stage) if self._view else None
         if view and view.started is not None and event.state is not StageState.UNCHANGED:
             text += f" in {duration(event.at - view.started)}"
-        if event.peak_memory and event.cpu_seconds is not None:
-            text += f", {size(event.peak_memory)}, {event.cpu_seconds:.1f} s of CPU"
+        if event.cpu_seconds is not None:
+            text += f", {event.cpu_seconds:.1f} s of CPU"
+        if event.peak_memory:
+            text += f", {size(event.peak_memory)} of memory"
         return f"{text}: {event.reason}" if event.reason else text
 
     def _say(self, text: str, *, bold: bool = False) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Places:
-    """Folders and files by what they hold. Names in them are stages' object names: valid everywhere."""
+    """Folders and files by what they hold. Batch stages are known by their object names."""
 
     home: Path
 

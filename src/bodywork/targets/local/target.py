@@ -175,7 +175,7 @@ class LocalTarget:
     def _folder(self, plan: Plan, stage: Stage) -> Path:
         """The folder with all that the stage works on: `project`, `inputs`, `outputs`."""
         if stage.kind is Kind.SERVICE:
-            return self._places.service(plan.project.object_name, stage.object_name, plan.run)
+            return self._places.service(plan.pipeline, stage.name, plan.run)
         return self._places.work(plan.run, stage.object_name)
 
     def _command(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
@@ -228,9 +228,7 @@ class LocalTarget:
                     name = PurePosixPath(declared.file).name
         return self._folder(plan, stage) / "inputs" / artifact.name / name
 
-    def _start_batch(
-        self, plan: Plan, planned: PlannedStage, extra: Mapping[str, str]
-    ) -> Attempt:
+    def _start_batch(self, plan: Plan, planned: PlannedStage, extra: Mapping[str, str]) -> Attempt:
         stage, folder = planned.stage, self._folder(plan, planned.stage)
         for output in stage.outputs:
             (folder / "outputs" / output.file).parent.mkdir(parents=True, exist_ok=True)
