@@ -97,8 +97,12 @@ def _url(text: str, scheme: str) -> Location:
     try:
         parts = urlsplit(text)
         host, port = parts.hostname or "", parts.port
-    except ValueError as error:
-        raise UsageError(f"{shown(text)} is not a valid URL: {shown(str(error))}", hint=_FORMS) from None
+    except ValueError:
+        # Not shown: a password with a slash in it ends up here.
+        raise UsageError(
+            f"what follows {scheme}:// is not a valid address",
+            hint="in a user name or password, write / as %2F, @ as %40, : as %3A and # as %23",
+        ) from None
     if scheme == "file":
         if host not in ("", "localhost"):
             raise UsageError(f"{shown(text)} names another machine", hint="write file:///PATH")

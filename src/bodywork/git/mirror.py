@@ -29,6 +29,7 @@ from bodywork.git.program import GitError, Program, text
 
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--recurse-submodules=no")
 _EVERYTHING = ("+refs/heads/*:refs/bodywork/heads/*", "+refs/tags/*:refs/bodywork/tags/*")
+_FILTERING = "--upload-pack=git -c uploadpack.allowFilter=true upload-pack"
 _GARBAGE = ("*.lock", "refs/**/*.lock", "objects/pack/tmp_*", "objects/pack/*.keep", "objects/??/tmp_obj_*")
 
 
@@ -186,13 +187,17 @@ class Mirror:
         peeled = self.find(commit)
         if peeled is None:
             raise RefusedError(commit)
-        if not self.location.local:
+        if "promisor" in (self.path / "config").read_text():
             self._get_contents(peeled)
         self.protect(peeled)
         return peeled
 
     def _get(self, *refspecs: str) -> None:
-        """Fetch with what the mirror is set up for; a server that stumbles over that is asked plainly."""
+        """Fetch with what the mirror is set up for.
+
+        A server that stumbles over the filter is asked without; a clone on this machine that has
+        not all contents itself can only be asked with it.
+        """
         options = ["--update-shallow"]
         if self._outgrown():
             options = ["--depth=2147483647"]
@@ -201,9 +206,13 @@ class Mirror:
         try:
             self.run(*_FETCH, *options, *words, "origin", *specs, location=self.location)
         except GitError as error:
-            if not re.search(r"dumb http|filter", error.output):
+            if self.location.scheme == "path" and re.search(r"promisor|lazy fetch", error.output):
+                options = ["--filter=blob:none", _FILTERING]
+            elif re.search(r"dumb http|filter", error.output):
+                options = ["--no-filter"]
+            else:
                 raise
-            self.run(*_FETCH, "--no-filter", *words, "origin", *specs, location=self.location)
+            self.run(*_FETCH, *options, *words, "origin", *specs, location=self.location)
 
     def _outgrown(self) -> bool:
         """Whether the mirror is shallow, as its source once was, and the source no longer is."""
@@ -223,10 +232,11 @@ class Mirror:
             return
         self._progress(f"fetching {len(missing)} files")
         noop = ("fetch.negotiationAlgorithm=noop",)
+        server = (_FILTERING,) if self.location.scheme == "path" else ()
         try:
             wanted = "".join(f"{sha}\n" for sha in missing).encode()
             self.run(
-                *_FETCH, "--filter=blob:none", "--stdin", "origin",
+                *_FETCH, "--filter=blob:none", *server, "--stdin", "origin",
                 data=wanted, settings=noop, location=self.location,
             )  # fmt: skip
         except GitError as error:

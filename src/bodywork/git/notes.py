@@ -41,10 +41,11 @@ class Notes:
     def record(self, commit: str) -> Record | None:
         """What is known of a commit, if it is complete."""
         found = _read(self.folder / f"{commit}.json")
-        if not found:
-            return None
-        found["submodules"] = {path: (name, sha) for path, (name, sha) in found["submodules"].items()}
-        return Record(**found)
+        try:
+            submodules = {path: (name, sha) for path, (name, sha) in found["submodules"].items()}
+            return Record(**{**found, "submodules": submodules})
+        except (KeyError, TypeError, ValueError):
+            return None  # Not there, or written by another version: it is made anew.
 
     def keep(self, commit: str, record: Record) -> None:
         """Note that a commit is complete. Its objects and those of its submodules are there."""
