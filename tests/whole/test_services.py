@@ -81,6 +81,14 @@ def test_an_unchanged_service_is_left_alone(tool: Tool, repository: Repository) 
     assert pids(url_of(tool)) == before
 
 
+def pids_in_the_end(url: str) -> set[int]:
+    """The processes that answer; none when one of the requests was lost."""
+    try:
+        return pids(url)
+    except OSError:
+        return set()
+
+
 @pytest.mark.slow
 def test_a_new_commit_and_a_rollback_lose_no_request(tool: Tool, repository: Repository) -> None:
     repository.commit(project("one"))
@@ -177,7 +185,7 @@ def test_a_replica_killed_loses_at_most_what_it_was_answering(tool: Tool, reposi
         asked = len(load.answers)
         wait_for(lambda: len(load.answers) > asked + 20)
         psutil.Process(victim).kill()
-        wait_for(lambda: len(pids(load.url) - {victim}) == 2, seconds=15)
+        wait_for(lambda: len(pids_in_the_end(load.url) - {victim}) == 2, seconds=15)
     assert len(load.failures) <= 2
 
 

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from bodywork.environment import Environments, Lock
 from bodywork.errors import BodyworkError, Problem, UsageError
@@ -85,12 +86,17 @@ async def lock_environments(
     # Stages that ask for the same packages share one piece of work.
     tasks: dict[object, asyncio.Task[Lock]] = {}
 
+    async def locked(**asked: Any) -> Lock:
+        lock = await environments.lock(**asked)
+        await environments.check(lock)
+        return lock
+
     def lock(stage: Stage) -> asyncio.Task[Lock]:
         notebook = stage.run.endswith(".ipynb")
         key = (stage.requirements, stage.python, notebook)
         if key not in tasks:
-            work = environments.lock(
-                stage.requirements,
+            work = locked(
+                requirements=stage.requirements,
                 python=stage.python,
                 folder=folder,
                 as_of=as_of,

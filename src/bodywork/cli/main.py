@@ -6,6 +6,7 @@ agent out of reach, 130 interrupted.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from typing import Any, NoReturn
 import click
 
 from bodywork import __version__
-from bodywork.errors import BodyworkError, RunFailedError, UnreachableError
+from bodywork.errors import BodyworkError, MachineError, RunFailedError, UnreachableError
 
 COMMANDS = {
     "init": "Write a first bodywork.yaml for a folder.",
@@ -101,6 +102,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`| head`): there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        return _machine(error)
     except Exception as error:
         return _bug(error)
     return result if isinstance(result, int) else 0
@@ -113,6 +116,27 @@ def _expected(error: BodyworkError) -> int:
     if isinstance(error, UnreachableError):
         return 4
     return 1 if isinstance(error, RunFailedError) else 2
+
+
+ROOM = {
+    errno.ENOSPC: "free some space there",
+    errno.EDQUOT: "free some space there: your quota is used up",
+    errno.EROFS: "set BODYWORK_HOME and BODYWORK_CACHE to folders that you may write to",
+    errno.EACCES: "set BODYWORK_HOME and BODYWORK_CACHE to folders that you may write to",
+    errno.EMFILE: "allow more open files: ulimit -n 4096",
+    errno.ENOMEM: "free some memory",
+}
+"""What to do about a machine that cannot go on; whatever was interrupted can be resumed after that."""
+
+
+def _machine(error: OSError) -> int:
+    """The machine refuses something: mostly a full or read-only disk."""
+    if error.errno not in ROOM:
+        return _bug(error)
+    place = f" ({error.filename})" if error.filename else ""
+    message = f"this machine cannot go on: {error.strerror}{place}"
+    hint = f"{ROOM[error.errno]}, then go on with: bodywork resume PIPELINE"
+    return _expected(MachineError(message, hint=hint))
 
 
 def _bug(error: Exception) -> int:

@@ -88,6 +88,11 @@ class Environments:
         """Whether the environment of that lock is there and its interpreter too."""
         return self._builder.built(digest)
 
+    async def check(self, lock: Lock) -> None:
+        """Find (or fetch) the Python of a lock whose environment is not built. Raises MachineError."""
+        if not self.built(lock.digest):
+            await self._interpreters.find(lock.python)
+
     async def build(self, lock: Lock, *, progress: Callable[[str], None] | None = None) -> Environment:
         """The environment of the lock, built if it is not there; `progress` gets lines for a person.
 
