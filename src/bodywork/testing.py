@@ -29,6 +29,9 @@ T = TypeVar("T")
 TURNS = 40
 """Turns of the event loop after which tasks that wait only for each other have come to rest."""
 
+PATIENCE = 50
+"""So many times in a row may nothing happen before work counts as stuck."""
+
 GRACE = 10.0
 """Seconds that a stage which ignores TERM goes on, as `Target.stop` has it."""
 
@@ -75,16 +78,16 @@ class FakeClock:
         Raises AssertionError when `work` waits for something that no time will bring.
         """
         task = asyncio.create_task(work)
-        while True:
+        for _ in range(PATIENCE):
             await self.settle()
+            while not task.done() and (wakes := self._next()) is not None:
+                self._wake(wakes)
+                await self.settle()
             if task.done():
                 return task.result()
-            wakes = self._next()
-            if wakes is None:
-                task.cancel()
-                await asyncio.wait([task])
-                raise AssertionError("everybody waits, and nobody for time to pass")
-            self._wake(wakes)
+        task.cancel()
+        await asyncio.wait([task])
+        raise AssertionError("everybody waits, and nobody for time to pass")
 
     def _next(self) -> float | None:
         while self._sleepers and self._sleepers[0][2].done():
@@ -151,8 +154,21 @@ class _Running:
     act: Act
     inputs: Mapping[str, str]
     run: str
-    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    stopped: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def over_within(self, clock: FakeClock, seconds: float | None) -> None:
+        """Wait for its end, but no longer than that (None: as long as it takes)."""
+        if self.over.is_set():
+            return
+        waits: list[asyncio.Task[Any]] = [asyncio.create_task(self.over.wait())]
+        if seconds is not None:
+            waits.append(asyncio.create_task(clock.sleep(seconds)))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
 
 class FakeTarget:
@@ -232,23 +248,24 @@ class FakeTarget:
         self._called("watch", handle.stage, attempt=handle.attempt)
         attempt = self._attempts[handle.key]
         yield Began(key=handle.key)
-        pieces = attempt.act.prints
-        for text in pieces:
-            if attempt.stop.is_set():
+        act = attempt.act
+        pause = None if act.takes is None else act.takes / (len(act.prints) + 1)
+        for text in act.prints:
+            await attempt.over_within(self.clock, pause or 0.0)
+            if attempt.over.is_set():
                 break
-            await self._pass(attempt, (attempt.act.takes or 0.0) / (len(pieces) + 1))
             self.printed += 1
             yield Printed(text=text)
-        rest = None if attempt.act.takes is None else attempt.act.takes / (len(pieces) + 1)
-        await self._pass(attempt, rest)
+        await attempt.over_within(self.clock, pause)
         yield self._end(handle, attempt)
 
     async def stop(self, handle: Handle) -> None:
         self._called("stop", handle.stage, attempt=handle.attempt)
         attempt = self._attempts.get(handle.key)
         if attempt is not None:
-            attempt.stop.set()
-            await attempt.over.wait()
+            attempt.stopped = True
+            await attempt.over_within(self.clock, GRACE if attempt.act.ignores_term else 0.0)
+            self._over(handle, attempt)
 
     async def clean(self, plan: Plan, handles: Mapping[str, str]) -> None:
         self._called("clean")
@@ -262,27 +279,17 @@ class FakeTarget:
     async def close(self, plan: Plan) -> None:
         self.calls.append(Call(at=self.clock.time(), what="close"))
 
-    async def _pass(self, attempt: _Running, seconds: float | None) -> None:
-        """Let time pass, unless the attempt is stopped; one that ignores TERM is killed later."""
-        if attempt.stop.is_set():
-            return
-        waits: list[asyncio.Task[Any]] = [asyncio.create_task(attempt.stop.wait())]
-        if seconds is not None:
-            waits.append(asyncio.create_task(self.clock.sleep(seconds)))
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
-        if attempt.stop.is_set() and attempt.act.ignores_term:
-            await self.clock.sleep(GRACE)
+    def _over(self, handle: Handle, attempt: _Running) -> None:
+        if self._attempts.pop(handle.key, None) is not None:
+            attempt.over.set()
+            self.calls.append(
+                Call(at=self.clock.time(), what="ended", stage=handle.stage, attempt=handle.attempt)
+            )
 
     def _end(self, handle: Handle, attempt: _Running) -> Ended:
-        del self._attempts[handle.key]
-        attempt.over.set()
+        self._over(handle, attempt)
         act, stage = attempt.act, attempt.planned.stage
-        self.calls.append(Call(at=self.clock.time(), what="ended", stage=stage.name, attempt=handle.attempt))
-        if attempt.stop.is_set():
+        if attempt.stopped:
             return Ended(ok=False, reason="was killed by SIGTERM")
         if act.exit_code != 0:
             reason = f"exited with {act.exit_code}"

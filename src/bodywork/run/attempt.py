@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Mapping
 from enum import StrEnum
@@ -44,6 +45,7 @@ class Attempt:
         self._reports = reports
         self._handle: Handle | None = None
         self._over = False
+        self._task: asyncio.Task[None] | None = None
         self._tail: deque[str] = deque(maxlen=TAIL)
 
     @property
@@ -52,7 +54,7 @@ class Attempt:
 
     async def run(self, inputs: Mapping[str, str], variables: Mapping[str, str]) -> None:
         """Start and watch; the last thing reported is `Over`."""
-        name = self._planned.stage.name
+        name, self._task = self._planned.stage.name, asyncio.current_task()
         try:
             handle = await self._target.start(
                 self._plan, self._planned, attempt=self.number, inputs=inputs, variables=variables
@@ -65,7 +67,7 @@ class Attempt:
             self._reports.put(Over(name, Ended(ok=False, reason=sentence(error), retry=False)))
             return
         self.key, self._handle = handle.key, handle
-        if self.stopped:
+        if self.stopped:  # in the meantime
             await self._target.stop(handle)
         self._reports.put(Over(name, await self._watched(name, handle)))
 
@@ -74,8 +76,14 @@ class Attempt:
         if self._over or self.stopped:
             return
         self.stopped = why
-        if self._handle is not None:
+        if self._handle is None:
+            return
+        try:
             await self._target.stop(self._handle)
+        except Exception:
+            if self._task is not None:
+                self._task.cancel()  # there may never be an end to watch for
+            raise
 
     async def _watched(self, name: str, handle: Handle) -> Ended:
         ended: Ended | None = None

@@ -1,7 +1,8 @@
 """What makes a service the one that already runs: its files, its packages and its settings.
 
 Each is a digest of its own, so that a plan can say which of them has changed. Digests are SHA-256
-over canonical JSON (sorted keys, no blanks). What is not in them (schedule, store, other stages)
+over canonical JSON (sorted keys, no blanks); settings that say nothing are left out, so that one
+that bodywork learns later changes no digest. What is not in them (schedule, store, other stages)
 never makes a service new. Digests of inputs come on top and are compared on their own.
 """
 
@@ -48,18 +49,23 @@ def digest(value: object) -> str:
 
 
 def _settings(stage: Stage, project: Project) -> dict[str, object]:
-    return {
+    settings = {
         "run": stage.run,
         "args": stage.args,
         "env": dict(stage.env),
         "secrets": sorted((secret.variable, secret.secret) for secret in stage.secrets),
         "secrets_group": project.secrets_group,
         "log_level": project.log_level,
-        "resources": asdict(stage.resources),
-        "does": asdict(stage.does),
+        "resources": _said(asdict(stage.resources)),
+        "does": _said(asdict(stage.does)),
         "kind": stage.kind,
         "working_directory": stage.working_directory,
         "host_names": sorted(stage.host_names),
         "inputs": sorted((i.name, i.stage, i.output) for i in stage.inputs),
         "outputs": sorted((o.name, o.file) for o in stage.outputs),
     }
+    return _said(settings)
+
+
+def _said(settings: Mapping[str, object]) -> dict[str, object]:
+    return {name: value for name, value in settings.items() if value not in (None, [], (), {})}
