@@ -14,9 +14,12 @@ from bodywork.git.program import ANSWER, GitError, Program, text
 
 FULL = re.compile(r"[0-9a-fA-F]{40}")
 SHORT = re.compile(r"[0-9a-fA-F]{4,39}")
+SHA = re.compile(r"[0-9a-fA-F]{4,40}")
 
 # What git-check-ref-format(1) forbids; it includes what could pass for an option or an expression.
 _INVALID = re.compile(r"^-|[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|^/|/$|//|\.lock$|\.$|^@$")
+
+_NOT_PUSHED = "it may not have been pushed, or have been removed by a forced push"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,10 @@ def listing(program: Program, location: Location, *patterns: str) -> tuple[dict[
         if value.startswith("ref: "):
             head = value[5:] if name == "HEAD" else head
         elif len(value) != 40:
-            raise UsageError(f"{location.name} has object names of a kind that is not supported: {value}")
+            raise UsageError(
+                f"{location.name} cannot be read: its object names are not of the kind SHA-1",
+                hint="git init --object-format=sha1 makes repositories that can be read",
+            )
         elif name.endswith("^{}"):
             refs[name[:-3]] = value
         else:
@@ -87,27 +93,32 @@ def starting_with(refs: Mapping[str, str], short: str) -> str | None:
     return found.pop() if len(found) == 1 else None
 
 
-def nothing(location: Location, refs: Mapping[str, str], ref: str | None) -> NotFoundError | UsageError:
-    """The error for a ref that is not there; `refs` are those that are."""
-    if not refs and ref is None:
+def nothing(location: Location, refs: Mapping[str, str], ref: str | None) -> UsageError:
+    """The error for a name that is not there; `refs` are those that are."""
+    if not refs:
         return UsageError(
             f"{location.name} has no commit yet", hint="commit something, push it, and try again"
         )
     names = [name.split("/", 2)[2] for name in refs if name.startswith(("refs/heads/", "refs/tags/"))]
+    some = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
     if ref is None or ref == "HEAD":
         return UsageError(
-            f"{location.name} does not say which branch is its main one",
-            hint=f"name a branch: {', '.join(names[:5])}",
+            f"{location.name} does not say which branch is its main one", hint=f"name a branch: {some}"
         )
     near = difflib.get_close_matches(ref.removeprefix("origin/"), names, n=3, cutoff=0.5)
-    if SHORT.fullmatch(ref) or FULL.fullmatch(ref):
-        hint = "it may not have been pushed, or have been removed by a forced push"
-    elif near:
-        hint = f"did you mean {' or '.join(near)}?"
-    else:
-        hint = f"there are {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}"
-    what = "commit" if FULL.fullmatch(ref) else "branch, tag or commit"
-    return NotFoundError(f"{location.name} has no {what} {ref}", hint=hint)
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {some}"
+    if SHORT.fullmatch(ref) and not near:
+        hint = _NOT_PUSHED
+    return NotFoundError(f"{location.name} has no branch, tag or commit {ref}", hint=hint)
+
+
+def unavailable(location: Location, found: Found) -> NotFoundError:
+    """The error for an object that the host has not, or does not give out, or that is no commit."""
+    if found.name != found.commit:
+        return NotFoundError(
+            f"{found.shown} of {location.name} does not name a commit", hint="name a branch, a tag or a SHA"
+        )
+    return NotFoundError(f"{location.name} has no commit {found.commit}", hint=_NOT_PUSHED)
 
 
 def out_of_reach(error: UnreachableError, commit: str | None) -> UnreachableError:
