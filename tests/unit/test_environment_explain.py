@@ -15,26 +15,26 @@ error: No solution found when resolving dependencies
 """
 NEWER = """\
 error: No solution found when resolving dependencies
-  cause: Because there is no version of scikit-learn==1.7.2 and you require scikit-learn==1.7.2, we can conclude.
+  cause: Because there is no version of scikit-learn==1.7.2 and you require it, we can conclude.
 
 hint: `scikit-learn` was filtered by `exclude-newer` to only include packages uploaded before \
-2022-06-01T00:00:00Z. The requested version, v1.7.2, was published at 2025-09-09T08:20:19.328Z. Consider using \
-`exclude-newer-package` to override the cutoff for this package.
+2022-06-01T00:00:00Z. The requested version, v1.7.2, was published at 2025-09-09T08:20:19.328Z. \
+Consider using `exclude-newer-package` to override the cutoff for this package.
 """
 WHEELS = """\
 error: No solution found when resolving dependencies
-  cause: Because tensorflow==2.8.0 has no wheels with a matching Python ABI tag (e.g., `cp312`) and you require it.
+  cause: Because tensorflow==2.8.0 has no wheels with a matching Python ABI tag (e.g., `cp312`).
 
-hint: You require CPython 3.12 (`cp312`), but we only found wheels for `tensorflow` (v2.8.0) with the following \
-Python ABI tags: `cp37m`, `cp38`, `cp39`, `cp310`
+hint: You require CPython 3.12 (`cp312`), but we only found wheels for `tensorflow` (v2.8.0) with \
+the following Python ABI tags: `cp37m`, `cp38`, `cp39`, `cp310`
 """
 OLD = """\
 error: No solution found when resolving dependencies
-  cause: Because the current Python version (3.9.18) does not satisfy Python>=3.11 and numpy==2.3.0 depends on it.
+  cause: Because the current Python version (3.9.18) does not satisfy Python>=3.11 and numpy depends on it.
 """
 UNKNOWN = """\
 error: No solution found when resolving dependencies
-  cause: Because skikit-learn was not found in the package registry and you require skikit-learn, we can conclude.
+  cause: Because skikit-learn was not found in the package registry and you require it.
 """
 REFUSED = """\
 error: Failed to fetch: http://me:secret@127.0.0.1:9/simple/six/

@@ -17,7 +17,7 @@ from bodywork.errors import NotFoundError, ResolutionError
 
 
 def test_comments_blanks_and_continued_lines_are_put_right():
-    text = "flask==2.1.2 \\\r\n    --hash=sha256:aa \\\r\n    --hash=sha256:bb  # web\r\n\r\n# nothing\r\n  numpy  "
+    text = "flask==2.1.2 \\\r\n  --hash=sha256:aa \\\r\n  --hash=sha256:bb  # web\r\n\r\n# none\r\n  numpy  "
 
     assert list(logical(text)) == ["flask==2.1.2 --hash=sha256:aa --hash=sha256:bb", "numpy"]
 

@@ -15,7 +15,7 @@ from bodywork.environment.exclusive import on_disk
 from bodywork.environment.explain import Attempt, explain, undated
 from bodywork.environment.lock import Form, Lock, digest_of
 from bodywork.environment.python import Interpreter, Interpreters
-from bodywork.environment.requirement import INDEX_OPTIONS, logical, name_of
+from bodywork.environment.requirement import INDEX_OPTIONS, link_target, local_path, logical, name_of
 from bodywork.environment.uv import Uv
 from bodywork.environment.wheels import Wheels
 from bodywork.errors import ResolutionError
@@ -74,7 +74,8 @@ class Resolver:
             tempfile.TemporaryDirectory(prefix="bodywork-lock-") as scratch,
         ):
             wanted, limits = Path(scratch, "requirements.in"), Path(scratch, "constraints.txt")
-            wanted.write_text("".join(f"{line}\n" for line in (*options, *requirements, *asked.extra)))
+            known = [found_anywhere(option, asked.folder) for option in options]
+            wanted.write_text("".join(f"{line}\n" for line in (*known, *requirements, *asked.extra)))
             limits.write_text("".join(f"{line}\n" for line in (*asked.lines.constraints, *constraints)))
             files = [str(wanted), "--constraints", str(limits)]
             if asked.way == "resolve" and asked.file and asked.text:
@@ -191,6 +192,12 @@ def date_options(as_of: datetime | None, names: frozenset[str] | Sequence[str]) 
         return ()
     saved = [option for name in sorted(names) for option in ("--exclude-newer-package", f"{name}=false")]
     return ("--exclude-newer", as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), *saved)
+
+
+def found_anywhere(option: str, folder: Path) -> str:
+    """The option with the folder that it names, if it does, as an address."""
+    path = local_path(link_target(option), folder)
+    return f"--find-links {path.as_uri()}" if path else option
 
 
 def place_in(file: Path) -> str:
