@@ -16,6 +16,7 @@ from bodywork.git.notes import Record
 from bodywork.git.program import GitError, Program, raw, text
 
 SUBMODULE = "160000"
+LIST = ("ls-tree", "-r", "-z", "--full-tree")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,15 +104,15 @@ class Commit:
         name = _inside(folder)
         start = f"{name}/" if name else ""
         left_out = {_inside(path) for path in without}
-        for below, submodule in self._submodules.items():
-            if name == below or name.startswith(f"{below}/"):
-                inner = {path.removeprefix(f"{below}/") for path in left_out if path.startswith(f"{below}/")}
-                return submodule.digest(name.removeprefix(below), without=inner)
-        entries = [entry for entry in self._entries if entry.path.startswith(start)]
-        if name and not entries:
+        for root, submodule in self._submodules.items():
+            if name == root or name.startswith(f"{root}/"):
+                inner = {path.removeprefix(f"{root}/") for path in left_out if path.startswith(f"{root}/")}
+                return submodule.digest(name.removeprefix(root).lstrip("/"), without=inner)
+        below = [entry for entry in self._entries if entry.path.startswith(start)]
+        if name and not below:
             raise self._no_folder(folder, name)
         result = hashlib.sha256()
-        for entry in entries:
+        for entry in below:
             if entry.path not in left_out:
                 result.update(raw(f"{entry.mode} {entry.sha} {entry.path.removeprefix(start)}\0"))
         return result.hexdigest()
@@ -149,7 +150,7 @@ class Commit:
 
     @cached_property
     def _entries(self) -> tuple[Entry, ...]:
-        return list_entries(self._program, self._git_dir, self.commit)
+        return entries(self._run(*LIST, self.commit))
 
     @cached_property
     def _paths(self) -> tuple[str, ...]:
@@ -175,15 +176,15 @@ class Commit:
             ) from error
 
 
-def list_entries(program: Program, git_dir: Path, commit: str) -> tuple[Entry, ...]:
-    """Files, symlinks and submodules of a commit, in git's order. Raises GitError."""
-    entries = []
-    for line in text(program.run("ls-tree", "-r", "-z", "--full-tree", commit, git_dir=git_dir)).split("\0"):
+def entries(listing: bytes) -> tuple[Entry, ...]:
+    """What `git` with the arguments LIST prints: files, symlinks and submodules, in git's order."""
+    found = []
+    for line in text(listing).split("\0"):
         if line:
             facts, _, path = line.partition("\t")
             mode, _, sha = facts.split(" ")
-            entries.append(Entry(mode=mode, sha=sha, path=path))
-    return tuple(entries)
+            found.append(Entry(mode=mode, sha=sha, path=path))
+    return tuple(found)
 
 
 def _inside(path: str) -> str:

@@ -33,7 +33,8 @@ _MISSING = (
 _REFUSED = r"not our ref|unadvertised object|couldn't find remote ref|remote did not send all necessary"
 _CORRUPT = (
     r"object file .* is empty|is corrupt|corrupt loose|inflate: |bad object|bad config line"
-    r"|not a git repository: '|packfile .* cannot|unable to unpack|cannot lock ref .* unable to resolve"
+    r"|not a git repository: '|'origin' does not appear|packfile .* cannot|unable to unpack"
+    r"|cannot lock ref .* unable to resolve"
 )
 
 

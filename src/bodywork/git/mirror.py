@@ -21,11 +21,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import mkdtemp
 
-from bodywork.errors import MachineError
 from bodywork.git.failure import corrupt, explain, refused
 from bodywork.git.location import Location
 from bodywork.git.notes import Notes
-from bodywork.git.program import GitError, Program, text
+from bodywork.git.program import GitError, Program, make_folder, text
 
 _FETCH = ("fetch", "--quiet", "--no-tags", "--no-prune", "--no-write-fetch-head", "--recurse-submodules=no")
 _EVERYTHING = ("+refs/heads/*:refs/bodywork/heads/*", "+refs/tags/*:refs/bodywork/tags/*")
@@ -70,14 +69,8 @@ class Mirror:
     @contextlib.contextmanager
     def writing(self) -> Iterator[None]:
         """Be the only writer. What a killed writer has left is cleared away first."""
-        try:
-            self._lock.parent.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise MachineError(
-                f"the cache folder {self._lock.parent} cannot be written: {error.strerror}",
-                hint="make it writable, or set XDG_CACHE_HOME to a folder that can be written",
-            ) from None
+        make_folder(self._lock.parent)
+        lock = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._acquire(lock)
             if not self.path.exists():
@@ -166,10 +159,11 @@ class Mirror:
     def _sound(self) -> bool:
         """Whether the mirror is whole, so that what git stumbled over is the other repository."""
         try:
+            origin = text(self.run("config", "--get", "remote.origin.url")).strip()
             self.run("fsck", "--connectivity-only", "--no-dangling", "--no-progress")
         except GitError:
             return False
-        return True
+        return origin == self.location.name
 
     def _start_anew(self) -> None:
         broken = Path(mkdtemp(prefix="old-", dir=self.path.parent))

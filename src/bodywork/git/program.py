@@ -128,10 +128,12 @@ class Program:
         secrets: tuple[str, ...],
         timeout: float | None,
     ) -> bytes:
-        place = cwd or self.folder
+        if cwd is None:
+            make_folder(self.folder)
         try:
-            place.mkdir(parents=True, exist_ok=True) if cwd is None else None
-            done = process.run_bytes(command, cwd=place, env=environment, data=data, timeout=timeout)
+            done = process.run_bytes(
+                command, cwd=cwd or self.folder, env=environment, data=data, timeout=timeout
+            )
         except process.CommandError as error:
             raise GitError(arguments, None, _clean(error.output, secrets)) from None
         except FileNotFoundError:
@@ -175,6 +177,20 @@ class Program:
         found = re.search(r"(\d+)\.(\d+)", said)
         if found and (int(found[1]), int(found[2])) < OLDEST:
             raise MachineError(f"this machine has {said}, which is too old", hint="install git 2.30 or newer")
+
+
+def make_folder(path: Path) -> None:
+    """Raises MachineError when it cannot be written to."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        reason = "" if os.access(path, os.W_OK | os.X_OK) else "Permission denied"
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        raise MachineError(
+            f"the cache folder {path} cannot be written: {reason}",
+            hint="make it writable, or set XDG_CACHE_HOME to a folder that can be written",
+        )
 
 
 def text(data: bytes) -> str:

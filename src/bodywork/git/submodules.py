@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from bodywork.errors import UsageError
-from bodywork.git.commit import SUBMODULE, Entry, list_entries
+from bodywork.git.commit import LIST, SUBMODULE, Entry, entries
 from bodywork.git.export import has_lfs
 from bodywork.git.location import Location, beside, parse, shown
 from bodywork.git.mirror import Mirror
@@ -46,17 +46,17 @@ class Facts:
 
 def inspect(mirror: Mirror, commit: str, record: Record | None, program: Program) -> Facts:
     """Look for submodules and LFS files in a commit, and fetch the latter. Raises GitError."""
-    entries = list_entries(program, mirror.path, commit)
+    found = entries(mirror.run(*LIST, commit))
     date = int(mirror.run("log", "-1", "--format=%ct", "--no-show-signature", commit))
-    known = replace(record or Record(date=date), lfs=_in_lfs(mirror, commit, entries))
+    known = replace(record or Record(date=date), lfs=_in_lfs(mirror, commit, found))
     if known.lfs and has_lfs(program):
         mirror.run("lfs", "fetch", "origin", commit, location=mirror.location)
-    return Facts(declared=_declared(mirror, commit, entries), known=known)
+    return Facts(declared=_declared(mirror, commit, found), known=known)
 
 
-def _declared(mirror: Mirror, commit: str, entries: tuple[Entry, ...]) -> tuple[Submodule, ...]:
-    recorded = {entry.path: entry.sha for entry in entries if entry.mode == SUBMODULE}
-    if not recorded or not any(entry.path == ".gitmodules" for entry in entries):
+def _declared(mirror: Mirror, commit: str, found: tuple[Entry, ...]) -> tuple[Submodule, ...]:
+    recorded = {entry.path: entry.sha for entry in found if entry.mode == SUBMODULE}
+    if not recorded or not any(entry.path == ".gitmodules" for entry in found):
         return ()
     said = text(mirror.run("config", "--blob", f"{commit}:.gitmodules", "--list", "-z"))
     sections: dict[str, dict[str, str]] = {}
@@ -74,8 +74,8 @@ def _declared(mirror: Mirror, commit: str, entries: tuple[Entry, ...]) -> tuple[
     )
 
 
-def _in_lfs(mirror: Mirror, commit: str, entries: tuple[Entry, ...]) -> bool:
-    attributes = [entry.path for entry in entries if PurePosixPath(entry.path).name == ".gitattributes"]
+def _in_lfs(mirror: Mirror, commit: str, found: tuple[Entry, ...]) -> bool:
+    attributes = [entry.path for entry in found if PurePosixPath(entry.path).name == ".gitattributes"]
     return (
         bool(attributes)
         and _holds(mirror, "filter=lfs", commit, attributes)

@@ -112,6 +112,7 @@ class WebServer:
     """`git http-backend` behind a web server. `user` and `password`, when set, are asked for.
 
     `old_protocol` answers as servers did before version 2 of the protocol, `dumb` serves files.
+    `strike` is called in the middle of the answer to request number `strike_at`, which then ends.
     """
 
     root: Path
@@ -122,6 +123,8 @@ class WebServer:
     broken: bool = False
     old_protocol: bool = False
     dumb: bool = False
+    strike_at: int = -1
+    strike: Callable[[], None] = lambda: None
     requests: list[str] = field(default_factory=list)
 
     def url(self, name: str, userinfo: str = "") -> str:
@@ -201,6 +204,12 @@ def web(tmp_path: Path, machine: Machine) -> Iterator[WebServer]:
                     self.send_header(name, value)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
+            if len(server.requests) - 1 == server.strike_at:
+                self.wfile.write(content[: len(content) // 2])
+                self.wfile.flush()
+                server.strike()
+                self.close_connection = True
+                return
             self.wfile.write(content)
 
         def log_message(self, *_: object) -> None:
@@ -208,6 +217,7 @@ def web(tmp_path: Path, machine: Machine) -> Iterator[WebServer]:
 
     listener = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     listener.daemon_threads = False
+    listener.handle_error = lambda *_: None  # type: ignore[method-assign]
     server.port = listener.server_address[1]
     thread = threading.Thread(target=listener.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()

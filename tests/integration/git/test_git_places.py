@@ -446,8 +446,9 @@ def test_a_cache_that_cannot_be_written(git: Git, machine: Machine, repository: 
 
 def test_a_cache_where_a_file_is_in_the_way(git: Git, machine: Machine, repository: Repository) -> None:
     machine.cache.write_text("")
-    with pytest.raises(MachineError, match="cannot be written"):
-        git.open(str(repository.path))
+    for location in (str(repository.path), f"file://{repository.path}"):
+        with pytest.raises(MachineError, match="cannot be written"):
+            git.open(location)
 
 
 def test_an_empty_repository(git: Git, new_repository: Callable[[str], Repository], tmp_path: Path) -> None:
