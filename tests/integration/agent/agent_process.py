@@ -1,4 +1,4 @@
-"""Runs the agent of $BODYWORK_HOME with a store of JSON files; started by the tests as a process of its own."""
+"""The agent of $BODYWORK_HOME with a store of JSON files; the tests start it as a process of its own."""
 
 from __future__ import annotations
 

@@ -27,6 +27,21 @@ HERE = Path(__file__).parent
 BASE_PORT = 5000
 
 
+@dataclass(frozen=True)
+class Request:
+    """One request of a client: when (time.monotonic()), what came back, and over what kind of connection."""
+
+    asked: float
+    answered: float
+    answer: str | None
+    error: str | None
+    kind: str
+
+    @property
+    def release(self) -> str:
+        return (self.answer or "").partition(" ")[0]
+
+
 @dataclass
 class Place:
     """A home, the client of its agent, and what the tests do with them all the time."""
@@ -69,6 +84,13 @@ class Place:
 
     def processes(self) -> list[int]:
         return processes_of(self.home)
+
+    async def load(self, url: str, seconds: float, path: str = "/") -> list[Request]:
+        """What clients get that ask all the time, over new connections and kept-alive ones."""
+        command = [sys.executable, str(HERE / "load.py"), url, str(seconds), path]
+        child = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+        stdout, _ = await child.communicate()
+        return [Request(*request) for request in json.loads(stdout)]
 
     def pace(self, **seconds: float) -> None:
         """Must be called before the agent starts."""

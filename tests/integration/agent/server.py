@@ -1,25 +1,35 @@
 """A small HTTP server for the tests: answers `RELEASE replica pid`, kept-alive, in threads.
 
-$MODE: serve (default), die (exit with 3), sleep (bind nothing), elsewhere (bind $ELSEWHERE), sick (GET
-/health answers 503), old (HTTP/1.0: each answer ends by closing).
+$MODE: serve (default), children (with two, one in a session of its own), die (exit with 3), sleep
+(bind nothing), elsewhere (bind $ELSEWHERE), sick (GET /health answers 503), old (HTTP/1.0: each
+answer ends by closing).
 """
 
 import http.server
 import os
+import pathlib
+import subprocess
 import sys
 import time
 
 mode = os.environ.get("MODE", "serve")
 print(f"server in mode {mode}", flush=True)
+if mode == "children":
+    subprocess.Popen(["sleep", "600"])
+    subprocess.Popen(["sleep", "601"], start_new_session=True)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
+    wbufsize = -1
     protocol_version = "HTTP/1.0" if mode == "old" else "HTTP/1.1"
 
     def do_GET(self):
         if self.path.startswith("/slow/"):
             time.sleep(float(self.path.rpartition("/")[2]))
         sick = mode == "sick" and self.path == "/health"
+        if self.path == "/sick":
+            pathlib.Path("sick").touch()
+        sick = sick or (self.path == "/health" and pathlib.Path("sick").exists())
         if self.path == "/crash":
             os._exit(9)
         self.answer(503 if sick else 200)

@@ -80,14 +80,8 @@ async def test_a_secret_that_is_not_there_is_a_reason(place: Any) -> None:
 async def give_up(place: Any, definition: Any, *, when: str) -> tuple[str, Ended]:
     """Abort a rollout as soon as `when` is its reason; returns what abort says and how it ended."""
     rollout = asyncio.ensure_future(place.rollout(definition))
-    said = ""
-
-    async def known() -> bool:
-        text = (place.home / "agent" / "agent.log").exists()
-        return text
-
-    await place.until(known)
-    await asyncio.sleep(2.0)
+    await place.until(lambda: list(place.home.glob("services/*/*/*/replica-1.log")))
+    await asyncio.sleep(2.0)  # what a caller's own time limit would be
     said = await place.client.abort("iris", "serve", definition.release, reason="not ready within 2 s")
     ended = await rollout
     assert when in said

@@ -10,26 +10,27 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from bodywork.process import alive, identity, kill_group
 
 MARK = "BODYWORK_AGENT_HOME"
+HOOK_PORT = b"BODYWORK_HOOK_PORT="
 
 
 class Adopted:
     """A running process that is not our child. Raises ProcessLookupError when it is gone."""
 
     def __init__(self, key: str) -> None:
+        if not alive(key):
+            raise ProcessLookupError(key)
         self.pid = int(key.partition(":")[0])
         self._key = key
         self._gone = asyncio.get_running_loop().create_future()
         self._task: asyncio.Task[None] | None = None
         if not self._watch_pidfd():
             self._task = asyncio.get_running_loop().create_task(self._poll())
-        if not alive(key):
-            raise ProcessLookupError(key)
 
     async def wait(self) -> str:
         """Returns when it has ended. How, only its parent could know."""
@@ -58,27 +59,42 @@ class Adopted:
         self._gone.set_result(None)
 
 
-def end_strays(home: Path, known: Collection[str]) -> list[int]:
-    """Kill the groups of processes that carry this home's mark and belong to no known leader.
+def end_strays(home: Path, ports: Collection[int]) -> list[int]:
+    """Kill the groups of processes that carry this home's mark and none of the `ports` of known replicas.
 
-    `known` are identities. Looks through /proc; elsewhere nothing is found.
+    Returns the groups. Looks through /proc; elsewhere nothing is found.
     """
+    strays = {group for group, port in _marked(home) if port not in ports}
+    for group in strays:
+        kill_group(group)
+    return sorted(strays)
+
+
+def end_escaped(home: Path, port: int) -> None:
+    """Kill what a replica started in sessions of their own; `port` is the one that it was given."""
+    for group, its in _marked(home):
+        if its == port:
+            kill_group(group)
+
+
+def _marked(home: Path) -> Iterator[tuple[int, int]]:
+    """The group of each process that carries the mark, and the port that its replica was given."""
     mark = f"{MARK}={home}".encode()
-    groups = {key.partition(":")[0] for key in known if alive(key)}
-    ended: set[int] = set()
     with contextlib.suppress(OSError):
         for entry in Path("/proc").iterdir():
             if not entry.name.isdigit() or int(entry.name) == os.getpid():
                 continue
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError, ValueError):
+                variables = (entry / "environ").read_bytes().split(b"\0")
                 group = os.getpgid(int(entry.name))
-                if str(group) in groups or group == os.getpgrp():
-                    continue
-                if mark in (entry / "environ").read_bytes().split(b"\0"):
-                    ended.add(group)
-    for group in ended:
-        kill_group(group)
-    return sorted(ended)
+                if mark in variables and group != os.getpgrp():
+                    yield group, _port(variables)
+
+
+def _port(variables: list[bytes]) -> int:
+    """0 when there is none."""
+    given = [variable for variable in variables if variable.startswith(HOOK_PORT)]
+    return int(given[0].rpartition(b":")[2]) if given else 0
 
 
 def name_of(pid: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import sys
 import time
@@ -17,6 +18,8 @@ import traceback
 from collections.abc import Callable, Collection
 from pathlib import Path
 
+from bodywork.errors import MachineError
+from bodywork.process import alive
 from bodywork.targets.local.adoption import end_strays
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.guard import Guard
@@ -38,6 +41,7 @@ from bodywork.targets.local.session import Session
 from bodywork.targets.local.standing import resident_size, standing
 
 Key = tuple[str, str]
+DESCRIPTORS = 16384
 
 
 async def serve(home: Path, store: ServiceStore, *, pace: Pace | None = None) -> None:
@@ -58,6 +62,15 @@ async def serve(home: Path, store: ServiceStore, *, pace: Pace | None = None) ->
         log("left")
 
 
+def _allow_connections() -> None:
+    """Two descriptors for each connection of a client soon exceed the usual 1024."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    with contextlib.suppress(OSError, ValueError):
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 class Agent:
     """The services of a home, and the loop that decides about them."""
 
@@ -75,6 +88,7 @@ class Agent:
     async def run(self) -> None:
         """Decide about one thing after another."""
         loop = asyncio.get_running_loop()
+        _allow_connections()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.premises.decide, self.stop)
         server = await self._listen()
@@ -128,7 +142,11 @@ class Agent:
         """End services for good; `done` when nothing of them is left."""
         for key in keys:
             if key in self.services:
-                self.services[key].remove()
+                try:
+                    self.services[key].remove()
+                except Exception as error:
+                    done.set_exception(MachineError(f"the removal could not be stored: {error}"))
+                    return
         self._removals.append((keys, done))
 
     def stop(self) -> None:
@@ -169,14 +187,15 @@ class Agent:
                 records[pipeline, stage] = ServiceRecord.decode(document)
             except (ValueError, KeyError, TypeError) as error:
                 log(f"{pipeline}/{stage}: its document cannot be read: {error!r}")
-        known = [
-            replica.identity
+        ports = [
+            replica.port
             for record in records.values()
             for release in (record.current, record.candidate, *record.leaving)
             if release is not None
             for replica in release.replicas
+            if alive(replica.identity)
         ]
-        if strays := end_strays(self.premises.home, known):
+        if strays := end_strays(self.premises.home, ports):
             log(f"ended processes that no service knows: {strays}")
         for key, record in records.items():
             service = self.services[key] = Service(self.premises, *key)

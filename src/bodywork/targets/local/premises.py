@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable, Coroutine
@@ -17,8 +18,9 @@ from bodywork.targets.local.record import ServiceStore
 def log(message: str) -> None:
     """A line in the agent's log, which is where its stderr goes."""
     stamp = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    sys.stderr.write(f"{stamp} {message}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):  # a full disk is no reason to stop serving
+        sys.stderr.write(f"{stamp} {message}\n")
+        sys.stderr.flush()
 
 
 class Premises:

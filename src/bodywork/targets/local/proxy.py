@@ -75,7 +75,7 @@ class Proxy:
             elif not backend.draining:
                 return back
             else:  # the switch came in between
-                back.transport.close()
+                back.let_go()
                 front.backend = None
                 backend.drop(front)
         return None

@@ -54,6 +54,14 @@ class Back(asyncio.Protocol):
         if self.front is not None:
             self.front.server_lost(exc)
 
+    def let_go(self, *, abort: bool = False) -> None:
+        """Close it; what happens to it no longer concerns the client."""
+        self.front = None
+        if abort:
+            self.transport.abort()
+        else:
+            self.transport.close()
+
     def pause_writing(self) -> None:
         if self.front is not None:
             self.front.transport.pause_reading()
@@ -207,11 +215,7 @@ class Front(asyncio.Protocol):
         back, backend = self.back, self.backend
         self.back = self.backend = None
         if back is not None:
-            back.front = None
-            if abort:
-                back.transport.abort()
-            else:
-                back.transport.close()
+            back.let_go(abort=abort)
         if backend is not None:
             backend.drop(self)
 
@@ -231,11 +235,11 @@ class Front(asyncio.Protocol):
         """Reach a ready replica, and only then read on from the client."""
         back = await self.proxy.reach(self)
         self._connecting = None
+        self.back = back
         if back is None or self.transport.is_closing():
             self.transport.close()
             self._part()
             return
-        self.back = back
         if not self._choked:
             back.transport.resume_reading()
         if self._pending:

@@ -14,7 +14,7 @@ from pathlib import Path
 from bodywork.errors import StageError
 from bodywork.process import Process, kill_group
 from bodywork.targets.local.address import LOCALHOST, free_port
-from bodywork.targets.local.adoption import MARK, Adopted, name_of
+from bodywork.targets.local.adoption import MARK, Adopted, end_escaped, name_of
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.hosts import hosts_path
 from bodywork.targets.local.logfile import open_log
@@ -214,6 +214,8 @@ class Replica:
             if self._process is not None:
                 kill_group(self._process.pid)
                 await asyncio.wait([life], timeout=self._premises.pace.grace)
+        if self.port:
+            await asyncio.to_thread(end_escaped, self._premises.home, self.port)
         if not keep:
             await asyncio.to_thread(shutil.rmtree, self.folder, True)
         self.state = State.ENDED

@@ -101,11 +101,11 @@ class Service:
         return why
 
     def remove(self) -> None:
-        """End it for good, letting requests that are under way finish."""
+        """End it for good, letting requests that are under way finish. Raises what the store raises."""
         if self.removed:
             return
-        self.removed = True
         self._premises.store.drop_service(self.pipeline, self.stage)
+        self.removed = True
         self._premises.publish(self.pipeline, self.stage, ())
         self._wind_up(keep=False)
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import asdict
 from typing import Any, Protocol
 
+from bodywork.errors import BodyworkError
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import VERSION, AgentStatus, ServiceStatus, line
 from bodywork.targets.local.rollout import Outcome, Report
@@ -44,8 +45,12 @@ class Session:
             if not (asked := await self._reader.readline()):
                 return
             await self._answer(json.loads(asked))
-        except (ConnectionError, ValueError):
+        except ConnectionError:
             pass
+        except BodyworkError as error:
+            await self._send(error=error.message, hint=error.hint)
+        except (ValueError, KeyError, TypeError) as error:
+            await self._send(error=f"the agent does not understand: {error!r}")
         finally:
             self._writer.close()
 
