@@ -57,24 +57,22 @@ def check(
 
 def _module(stage: Stage, report: Report, keys: Keys, files: frozenset[str] | None) -> None:
     path = ("stages", stage.name, keys.run[stage.name])
-    if fault := paths.fault(stage.run):
+    run, known = stage.run, files or frozenset()
+    if fault := paths.fault(run):
         report.error(path, fault)
-    elif not stage.run.endswith(MODULES):
-        message = f"{quote(stage.run)} must be a module that ends with .py or .ipynb"
-        (report.error if keys.strict else report.warn)(path, message)
-    if not paths.fault(stage.run):
-        _exists(stage.run, path, report, files)
-
-
-def _exists(file: str, path: Path, report: Report, files: frozenset[str] | None) -> None:
-    if files is None or file in files:
-        return
-    inside = [other for other in files if other.endswith(MODULES) and posixpath.dirname(other) == file]
-    if inside or any(other.startswith(f"{file}/") for other in files):
-        first = f" (did you mean {quote(sorted(inside)[0])}?)" if inside else ""
-        report.error(path, f"{quote(file)} is a folder{first}")
-    else:
-        report.error(path, f"no file {quote(file)} in the project{paths.like(file, files)}")
+    elif inside := sorted(file for file in known if file.startswith(f"{run}/")):
+        modules = [file for file in inside if file.endswith(MODULES)]
+        report.error(
+            path, f"{quote(run)} is a folder" + (f" (did you mean {quote(modules[0])}?)" if modules else "")
+        )
+    elif not run.endswith(MODULES) and (keys.strict or run not in known):
+        meant = [
+            file for file in (f"{run}.py", f"{run.replace('.', '/')}.py", f"{run}.ipynb") if file in known
+        ]
+        hint = f" (did you mean {quote(meant[0])}?)" if meant else ""
+        report.error(path, f"{quote(run)} must be a module that ends with .py or .ipynb{hint}")
+    elif files is not None and run not in files:
+        report.error(path, f"no file {quote(run)} in the project{paths.like(run, files)}")
 
 
 def _requirements(stage: Stage, report: Report, files: frozenset[str] | None) -> None:

@@ -19,14 +19,14 @@ from bodywork.spec.model import (
     Service,
     Stage,
 )
-from bodywork.spec.names import is_stage_name, label, unique_labels
+from bodywork.spec.names import LONGEST, is_stage_name, label, unique_labels
 from bodywork.spec.paths import tidy
 from bodywork.spec.report import Report
 from bodywork.spec.shape import fit
 from bodywork.spec.tree import quote
 from bodywork.spec.v2 import STAND_INS, ProjectForm, StageForm
 
-RULE = 'a stage\'s name has at most 63 lower-case letters, digits, "-" and "_", and begins with a letter'
+RULE = 'a stage\'s name has only lower-case letters, digits, "-" and "_", and begins with a letter'
 
 
 def read(report: Report, files: Collection[str] | None) -> Project:
@@ -131,7 +131,9 @@ def _check_names(report: Report, form: ProjectForm) -> None:
     made: dict[str, str] = {}
     for name in form.stages:
         path = ("stages", name)
-        if not is_stage_name(name):
+        if len(name) > LONGEST:
+            report.error(path, f"this name has {len(name)} characters, {LONGEST} is the most", key=True)
+        elif not is_stage_name(name):
             report.error(path, f"{RULE} (did you mean {quote(label(name))}?)", key=True)
         elif (other := made.setdefault(label(name), name)) != name:
             both = f"both become {quote(label(name))} in Kubernetes"

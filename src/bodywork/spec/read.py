@@ -28,6 +28,8 @@ def read(data: bytes, *, file: str, files: Collection[str] | None) -> tuple[Proj
     report = Report(file, document.root)
     version = _version(report, document.root)
     report.add(document.problems)
+    for path in document.spoiled:
+        report.mark(path)
     old = version != "2"
     report.add(dataclasses.replace(slip, warning=old) for slip in document.slips)
     project = from_v1.read(report, files, version) if version != "2" else from_v2.read(report, files)

@@ -31,25 +31,21 @@ def fit(model: type[Model], report: Report, stand_ins: Mapping[str, Any], *, len
             return model.model_validate(value)
         except ValidationError as error:
             for fault in error.errors(include_url=False):
-                path = _path(report, fault["loc"])
+                path = _path(report, fault["loc"], missing=fault["type"] == "missing")
                 _tell(model, report, path, fault, lenient=lenient)
                 _replace(model, value, path, missing=fault["type"] == "missing", stand_ins=stand_ins)
     raise AssertionError(f"no stand-ins for {model.__name__}")
 
 
-def _path(report: Report, location: tuple[str | int, ...]) -> Path:
+def _path(report: Report, location: tuple[str | int, ...], *, missing: bool) -> Path:
     """A location of pydantic without what is not in the file: branches of unions, `[key]`."""
     path: list[str | int] = []
-    node: Any = report.root
-    for number, segment in enumerate(location):
-        below = node.below(segment)
-        if below is None:
-            if number == len(location) - 1 and isinstance(node.value, dict) and segment != "[key]":
-                path.append(segment)
-            continue
-        path.append(segment)
-        node = below
-    return tuple(path)
+    node = report.root
+    for segment in location:
+        if (below := node.below(segment)) is not None:
+            path.append(segment)
+            node = below
+    return (*path, location[-1]) if missing else tuple(path)
 
 
 def _tell(model: type[BaseModel], report: Report, path: Path, fault: Any, *, lenient: bool) -> None:
@@ -151,9 +147,11 @@ def _replace(
         path = path[:-1]
     form, last = _form_at(model, path[:-1]), path[-1] if path else ""
     for segment in path[:-1]:
-        value = value.get(segment)
-        if value is None:
-            return
+        if value.get(segment) is None:
+            if not missing:
+                return
+            value[segment] = {}
+        value = value[segment]
     if form is not None and last in form.model_fields and form.model_fields[str(last)].is_required():
         value[last] = stand_ins[str(last)]
     elif form is None and path and _of_forms(model, path) and not missing:

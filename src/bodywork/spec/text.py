@@ -32,11 +32,15 @@ SEQUENCE = f"{TAG}seq"
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
-    """The tree, what is wrong for certain, and slips that YAML 1.1 tools let pass."""
+    """The tree, what is wrong for certain, and slips that YAML 1.1 tools let pass.
+
+    `spoiled` are the paths of values that are not what was meant, so that more need not be said.
+    """
 
     root: Node
     problems: tuple[Problem, ...]
     slips: tuple[Problem, ...]
+    spoiled: tuple[Path, ...]
 
 
 class _StopError(Exception):
@@ -52,6 +56,7 @@ class _Reader:
     events: Iterator[Any] = field(default_factory=lambda: iter(()))
     problems: list[Problem] = field(default_factory=list)
     slips: list[Problem] = field(default_factory=list)
+    spoiled: list[Path] = field(default_factory=list)
     anchors: dict[str, Node | None] = field(default_factory=dict)
 
     def problem(self, place: Place, message: str, path: Path = ()) -> Problem:
@@ -59,6 +64,10 @@ class _Reader:
 
     def tell(self, place: Place, message: str, path: Path = ()) -> None:
         self.problems.append(self.problem(place, message, path))
+
+    def spoil(self, place: Place, message: str, path: Path) -> None:
+        self.tell(place, message, path)
+        self.spoiled.append(path)
 
     def stop(self, place: Place, message: str, path: Path = ()) -> _StopError:
         self.tell(place, message, path)
@@ -122,7 +131,7 @@ class _Reader:
         text: str = event.value
         place = _place(event)
         if fault := _unusable(text):
-            self.tell(place, fault, path)
+            self.spoil(place, fault, path)
             text = "".join(c for c in text if c.isprintable())
         value: Any = text
         if event.tag in (None, "!"):
@@ -132,9 +141,10 @@ class _Reader:
             try:
                 value = tagged(text, event.tag)
             except ValueError:
-                self.tell(place, f"{quote(text)} is not what its tag {_tag(event.tag)} says", path)
+                self.spoil(place, f"{quote(text)} is not what its tag {_tag(event.tag)} says", path)
         else:
             self._unknown_tag(event, path)
+            self.spoiled.append(path)
         return Node(value, place, text=text)
 
     def _sequence(self, event: Any, path: Path, depth: int) -> Node:
@@ -148,17 +158,22 @@ class _Reader:
         self._collection_tag(event, MAPPING, path)
         node = Node({}, _place(event))
         merged: list[Node] = []
+        unusable = False
         while not isinstance(following := next(self.events), yaml.MappingEndEvent):
             key, place = self._key(following, path, depth)
             below = self._node(next(self.events), path if key is None else (*path, key), depth + 1)
             if key == "<<" and getattr(following, "style", "") in (None, ""):
                 merged.extend(self._to_merge(below, path))
-            elif key is not None:
+            elif key is None:
+                unusable = True
+            else:
                 self._put(node, key, place, below, path)
         for other in merged:
             for key, below in other.value.items():
                 if key not in node.value:
                     node.value[key], node.keys[key] = below, other.keys[key]
+        if unusable and not node.value:
+            self.spoiled.append(path)
         return _measured(node, list(node.value.values()))
 
     def _put(self, node: Node, key: str, place: Place, below: Node, path: Path) -> None:
@@ -209,7 +224,12 @@ def parse(data: bytes, *, file: str) -> Document:
     except _StopError:
         found = sorted((*reader.problems, *reader.slips), key=lambda p: (p.line, p.column))
         raise SpecError(found) from None
-    return Document(root=root, problems=tuple(reader.problems), slips=tuple(reader.slips))
+    return Document(
+        root=root,
+        problems=tuple(reader.problems),
+        slips=tuple(reader.slips),
+        spoiled=tuple(path for path in reader.spoiled if path),
+    )
 
 
 def _decode(data: bytes, reader: _Reader) -> str:

@@ -100,7 +100,7 @@ def quote(text: str) -> str:
 def describe(value: object) -> str:
     """What a value is, in words that fit after "not"."""
     if value is None:
-        return "nothing"
+        return "an empty value"
     if isinstance(value, bool):
         return written(value)
     if isinstance(value, int | float):

@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag,
 from pydantic_core import PydanticCustomError
 
 from bodywork.spec import quantity, requirement
-from bodywork.spec.names import LABEL, is_label, label
+from bodywork.spec.names import LABEL, LONGEST, is_label, label
 from bodywork.spec.report import did_you_mean
 from bodywork.spec.tree import WrittenFloat, WrittenInt, describe, quote
 
@@ -50,16 +50,18 @@ def sentences(read: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def _name(name: str) -> str:
+    if len(name) > LONGEST:
+        raise ValueError(f"{quote(name)} has {len(name)} characters, {LONGEST} is the most")
     if not is_label(name):
-        rule = 'must have at most 63 lower-case letters, digits and "-", and begin with a letter'
+        rule = 'must have only lower-case letters, digits and "-", and begin with a letter'
         raise ValueError(f"{quote(name)} {rule} (did you mean {quote(label(name, 'project'))}?)")
     return name
 
 
 def _python(value: Any) -> str:
     if isinstance(value, WrittenFloat):
-        kept = "" if str(float(value)) == value.text else f" {float(value)}"
-        raise ValueError(f'YAML reads {value.text} as the number{kept}: write "{value.text}" in quotes')
+        number = "a number" if str(float(value)) == value.text else f"the number {float(value)}"
+        raise ValueError(f'YAML reads {value.text} as {number}: write "{value.text}" in quotes')
     if not isinstance(value, str) or not (found := PYTHON.fullmatch(value)):
         exact = isinstance(value, str) and re.fullmatch(r"(3\.\d{1,2})\.\d+", value)
         hint = f' (did you mean "{exact[1]}"?)' if exact else ""
