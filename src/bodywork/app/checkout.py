@@ -29,18 +29,18 @@ class Checkout:
 
 
 def check_out(git: Git, location: str, *, ref: str | None, file: str | None, offline: bool) -> Checkout:
-    """Resolve, fetch, read and check. Raises SpecError, NotFoundError, UnreachableError."""
+    """Resolve, fetch, read and check. Raises SpecError, NotFoundError, UnreachableError.
+
+    `file` is relative to what `location` names: the repository, or a folder inside of it.
+    """
+    if file is not None:
+        _check_inside(file)
     commit = git.open(location, ref, offline=offline)
-    return read_project(commit, file or FILE)
+    return read_project(commit, (PurePosixPath(commit.folder) / (file or FILE)).as_posix())
 
 
 def read_project(commit: Commit, file: str) -> Checkout:
     """The project whose bodywork.yaml is at `file` of a commit."""
-    if PurePosixPath(file).is_absolute() or ".." in PurePosixPath(file).parts:
-        raise UsageError(
-            f"--file {file} is not a path inside the repository",
-            hint=f"name it relative to the repository's root, like models/{FILE}",
-        )
     folder = PurePosixPath(file).parent.as_posix()
     folder = "" if folder == "." else folder
     text = commit.read(file)
@@ -54,6 +54,15 @@ def read_project(commit: Commit, file: str) -> Checkout:
         files=commit.digest(folder, without=(file,)),
     )
     return Checkout(commit=commit, source=source, project=project, warnings=warnings)
+
+
+def _check_inside(file: str) -> None:
+    path = PurePosixPath(file)
+    if path.is_absolute() or ".." in path.parts:
+        raise UsageError(
+            f"--file {file} is not a path inside the repository",
+            hint=f"name it relative to the repository's root, like models/{FILE}",
+        )
 
 
 def resolution_date(checkout: Checkout, as_of: datetime | None) -> datetime | None:
