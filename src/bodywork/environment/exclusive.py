@@ -71,7 +71,7 @@ def on_disk(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise full_disk(folder) from error
-        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise MachineError(
                 f"cannot write in {folder}: {error.strerror}",
                 hint="make it writable, or name other folders with BODYWORK_HOME and XDG_CACHE_HOME",

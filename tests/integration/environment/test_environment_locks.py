@@ -387,7 +387,9 @@ async def test_a_lock_that_is_not_kept(local: Make):
 
 async def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, project: Path):
     (tmp_path / "file").write_text("")
-    made = Environments(locks=tmp_path / "locks", cache=Path("/proc/nothing"))
+    made = Environments(locks=tmp_path / "locks", cache=tmp_path / "file" / "cache")
 
-    with pytest.raises((MachineError, FileNotFoundError)):
+    with pytest.raises(MachineError, match=r"cannot write in .*file/cache/locks") as caught:
         await made.lock(Requirements(), python=OURS, folder=project, as_of=None)
+
+    assert "XDG_CACHE_HOME" in str(caught.value.hint)
