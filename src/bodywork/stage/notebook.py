@@ -153,7 +153,8 @@ def show(kind: str, content: "Dict[str, Any]") -> None:
         stream, text = sys.stderr, "\n".join(content["traceback"]) + "\n"
         text = text if stream.isatty() else COLOURS.sub("", text)
     else:
-        stream, text = sys.stdout, "".join(content.get("data", {}).get("text/plain", ""))
+        data = content.get("data", {})
+        stream, text = sys.stdout, "".join(data.get("text/markdown") or data.get("text/plain", ""))
         text += "\n" if text else ""
     stream.write(text)
     stream.flush()

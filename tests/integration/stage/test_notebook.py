@@ -93,11 +93,12 @@ def test_displays_are_shown_and_kept(kernels: Environment, tmp_path: Path) -> No
         tmp_path / "n.ipynb",
         "from IPython.display import HTML, clear_output, display\n"
         "shown = display('first', display_id='one')\nHTML('<b>x</b>')",
-        "shown.update('second')",
+        "from IPython.display import Markdown\nshown.update('second')\nMarkdown('# Table')",
         "print('gone')\nclear_output()\nprint('stays')",
         minor=0,
     )
-    assert run(kernels, notebook).returncode == 0
+    done = run(kernels, notebook)
+    assert done.stdout == ("'first'\n<IPython.core.display.HTML object>\n'second'\n# Table\ngone\nstays\n")
     first, _, third = executed(notebook)
     assert [output["data"] for output in first["outputs"]] == [  # type: ignore[attr-defined]
         {"text/plain": "'second'"},
