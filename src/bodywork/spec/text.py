@@ -135,7 +135,7 @@ class _Reader:
             text = "".join(c for c in text if c.isprintable())
         value: Any = text
         if event.tag in (None, "!"):
-            if event.implicit[0]:
+            if event.implicit[0] and event.tag != "!":
                 value = resolve(text)
         elif event.tag in TYPES:
             try:
