@@ -58,7 +58,7 @@ def test_notebook(tool: Tool, example: Example) -> None:
     assert any(cell.get("outputs") for cell in cells)
 
 
-FLOWER = {"features": [13.2, 2.8, 2.5, 18.0, 98.0, 2.4, 2.1, 0.3, 1.6, 5.0, 1.0, 2.9, 700.0]}
+WINE = {"alcohol": 13.9, "malic_acid": 1.8, "color_intensity": 5.6, "proline": 1100}
 
 
 def test_train_and_serve_switches_to_the_new_model_without_a_lost_request(
@@ -67,7 +67,7 @@ def test_train_and_serve_switches_to_the_new_model_without_a_lost_request(
     project = example("train-and-serve", date=TODAY)
     first = deploy(tool, project)
     url = url_of(first, "serve")
-    assert ask(f"{url}/predict", FLOWER)["run"] == first["run"]
+    assert ask(f"{url}/predict", WINE)["run"] == first["run"]
     with loaded(url, "/health") as load:
         second = deploy(tool, project)
         switched = time.monotonic()
@@ -75,7 +75,7 @@ def test_train_and_serve_switches_to_the_new_model_without_a_lost_request(
     assert load.failures == []
     assert second["run"] != first["run"]
     for _ in range(20):
-        assert ask(f"{url}/predict", FLOWER)["run"] == second["run"]
+        assert ask(f"{url}/predict", WINE)["run"] == second["run"]
     assert not any(first["run"] in body for body in load.after(switched + 0.5))
 
 
@@ -84,4 +84,21 @@ def test_version_1_1_deploys_unchanged(tool: Tool, example: Example) -> None:
     names = {service["name"]: service for service in done["services"]}
     assert len(names) == 2
     assert all(service["ready"] == service["replicas"] for service in names.values())
-    assert any(service["replicas"] == 2 for service in names.values())
+    url = url_of(done, "web_service")
+    answers = [ask(f"{url}/?petal_length=1.4&petal_width=0.2") for _ in range(40)]
+    assert {answer["species"] for answer in answers} == {"setosa"}
+    assert len({answer["answered_by"] for answer in answers}) == 2
+    assert len({answer["scored_by"] for answer in answers}) == 2
+
+
+def test_the_packages_of_2022_are_those_of_2022(tool: Tool, example: Example) -> None:
+    project = example("version-1.1", date="2022-06-01T12:00:00+00:00")
+    digests = [
+        {stage["name"]: stage["environment"] for stage in plan["stages"]}
+        for plan in (tool.good("plan", str(project.path), "-o", "json").json for _ in range(2))
+    ]
+    assert digests[0] == digests[1]
+    locks = "".join(
+        path.read_text() for path in (tool.home / "state" / "environments").rglob("*") if path.is_file()
+    )
+    assert "werkzeug==2.1.2" in locks

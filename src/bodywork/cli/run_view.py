@@ -111,7 +111,8 @@ class RunWatcher(Notes):
             text += f", {event.cpu_seconds:.1f} s of CPU"
         if event.peak_memory:
             text += f", {size(event.peak_memory)} of memory"
-        return f"{text}: {event.reason}" if event.reason else text
+        quiet = event.state is StageState.SUCCEEDED or not event.reason
+        return text if quiet else f"{text}: {event.reason}"
 
     def _say(self, text: str, *, bold: bool = False) -> None:
         mark = click.style(f"{'':>{self._width}} * " if self._width else "", dim=True)
