@@ -107,12 +107,13 @@ class FakeClock:
 class Act:
     """What one attempt does.
 
-    It takes `takes` seconds (None: it hangs until it is stopped), printing `prints` evenly over
+    `start` takes `starts` seconds. It takes `takes` seconds (None: it hangs until it is stopped), printing `prints` evenly over
     them, and exits with `exit_code`; 0 means, for a service, that it has become ready. `outputs`
     are digests of what it wrote (None: one made of stage and output, always the same).
     `start_error` lets `start` fail. `retry` is `Ended.retry`.
     """
 
+    starts: float = 0.0
     takes: float | None = 1.0
     exit_code: int = 0
     prints: tuple[str, ...] = ()
@@ -203,7 +204,7 @@ class FakeTarget:
 
     @property
     def running(self) -> list[str]:
-        return list(self._attempts)
+        return [key for key, attempt in self._attempts.items() if not attempt.over.is_set()]
 
     @property
     def started(self) -> list[str]:
@@ -238,6 +239,8 @@ class FakeTarget:
         stage = planned.stage.name
         self._called("start", stage, attempt=attempt, inputs=dict(inputs), variables=dict(variables))
         act = self._script(planned).act(attempt)
+        if act.starts:
+            await self.clock.sleep(act.starts)
         if act.start_error:
             raise StageError(act.start_error)
         handle = Handle(stage=stage, attempt=attempt, key=f"{stage}/{attempt}")
@@ -280,7 +283,7 @@ class FakeTarget:
         self.calls.append(Call(at=self.clock.time(), what="close"))
 
     def _over(self, handle: Handle, attempt: _Running) -> None:
-        if self._attempts.pop(handle.key, None) is not None:
+        if not attempt.over.is_set():
             attempt.over.set()
             self.calls.append(
                 Call(at=self.clock.time(), what="ended", stage=handle.stage, attempt=handle.attempt)

@@ -283,6 +283,13 @@ class TestCancel:
         assert ran.state is RunState.CANCELLED
         assert ran.target.running == []
 
+    def test_while_something_is_being_started(self) -> None:
+        scripts = {"a": acts(Act(starts=5, takes=None)), "b": acts(Act(takes=2))}
+        planned = plan(batch("a"), batch("b"))
+        ran = run(planned, scripts, cancel_when=lambda e: isinstance(e, StageEnded))
+        assert ran.states == {"a": "cancelled", "b": "succeeded"}
+        assert ran.target.running == []
+
     def test_while_waiting_for_a_retry(self) -> None:
         planned = plan(batch("a", retries=1))
         ran = run(planned, {"a": acts(BAD)}, cancel_when=lambda e: isinstance(e, StageRetrying))

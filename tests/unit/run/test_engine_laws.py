@@ -23,6 +23,7 @@ Case = tuple[Plan, dict[str, Script]]
 
 ACT = st.builds(
     Act,
+    starts=st.sampled_from([0.0, 0.0, 0.0, 4.0]),
     takes=st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0]),
     exit_code=st.sampled_from([0, 0, 0, 1]),
     prints=st.sampled_from([(), ("a line\n",), ("one\n", "two\n")]),
@@ -178,7 +179,9 @@ def test_closing_at_any_event_leaves_nothing_running(case: Case, moment: int) ->
             moment -= 1
             if moment < 0:
                 break
+        running = set(target.running)
         await events.aclose()
+        assert running <= {f"{call.stage}/{call.attempt}" for call in target.calls if call.what == "stop"}
 
     asyncio.run(clock.drive(work()))
     assert target.running == []
