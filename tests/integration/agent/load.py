@@ -60,6 +60,7 @@ def main(url: str, seconds: float, path: str) -> None:
     ]
     for thread in threads:
         thread.start()
+        time.sleep(0.13)  # not all in step
     for thread in threads:
         thread.join()
     print(json.dumps(found))

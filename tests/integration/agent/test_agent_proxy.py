@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from bodywork.targets.local.address import Place, claim
+from bodywork.targets.local.backend import Backend
 from bodywork.targets.local.pace import Pace
 from bodywork.targets.local.proxy import Proxy
-from bodywork.targets.local.relay import Backend
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n"
 SERVERS: list[Server] = []

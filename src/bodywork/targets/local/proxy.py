@@ -11,8 +11,9 @@ import itertools
 from collections.abc import Callable, Iterable
 
 from bodywork.targets.local.address import BACKLOG, Place
+from bodywork.targets.local.backend import Backend
 from bodywork.targets.local.pace import Pace
-from bodywork.targets.local.relay import Back, Backend, Front
+from bodywork.targets.local.relay import Back, Front
 
 
 class Proxy:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, cast
 
+from bodywork.targets.local.backend import Backend
 from bodywork.targets.local.exchange import Exchange
 from bodywork.targets.local.pace import Pace
 
@@ -251,39 +252,3 @@ class Front(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, call)
-
-
-class Backend:
-    """One replica, as the proxy sees it."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self.host = host
-        self.port = port
-        self.draining = False
-        self.fronts: set[Front] = set()
-        self._drained: Callable[[], object] | None = None
-
-    def on_drained(self, call: Callable[[], object]) -> None:
-        """`call` once, when it drains and has no connection left."""
-        self._drained = call
-
-    def drain(self) -> None:
-        """Let go of all connections, each between two of its requests."""
-        self.draining = True
-        for front in list(self.fronts):
-            front.leave()
-        self._tell()
-
-    def cut(self) -> None:
-        """Close what is left."""
-        for front in list(self.fronts):
-            front.cut()
-
-    def drop(self, front: Front) -> None:
-        self.fronts.discard(front)
-        self._tell()
-
-    def _tell(self) -> None:
-        if self.draining and not self.fronts and self._drained is not None:
-            drained, self._drained = self._drained, None
-            drained()

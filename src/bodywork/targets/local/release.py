@@ -7,11 +7,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+from bodywork.targets.local.backend import Backend
 from bodywork.targets.local.definition import Definition
+from bodywork.targets.local.happening import Happening, State
 from bodywork.targets.local.premises import Premises
 from bodywork.targets.local.record import ReleaseRecord
-from bodywork.targets.local.relay import Backend
-from bodywork.targets.local.replica import Happening, Replica, State, release_folder
+from bodywork.targets.local.replica import Replica, release_folder
 
 
 class Release:
@@ -21,7 +22,7 @@ class Release:
         self,
         definition: Definition,
         premises: Premises,
-        tell: Callable[[Happening], object],
+        tell: Callable[[Replica, Happening], object],
         record: ReleaseRecord | None = None,
     ) -> None:
         self.definition = definition

@@ -7,79 +7,20 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 
 from bodywork.errors import StageError
 from bodywork.process import Process, kill_group
 from bodywork.targets.local.address import LOCALHOST, free_port
 from bodywork.targets.local.adoption import MARK, Adopted, end_escaped, name_of
+from bodywork.targets.local.backend import Backend
 from bodywork.targets.local.definition import Definition
+from bodywork.targets.local.happening import Exited, Failed, Gone, Happening, Launched, Ready, State, Unready
 from bodywork.targets.local.hosts import hosts_path
 from bodywork.targets.local.logfile import open_log
 from bodywork.targets.local.premises import Premises
 from bodywork.targets.local.readiness import Readiness
 from bodywork.targets.local.record import ReplicaRecord
-from bodywork.targets.local.relay import Backend
-
-
-class State(StrEnum):
-    """starting -> ready <-> unready; from each waiting (exited; starts again) or ending -> ended."""
-
-    WAITING = "waiting"
-    STARTING = "starting"
-    READY = "ready"
-    UNREADY = "unready"
-    ENDING = "ending"
-    ENDED = "ended"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Launched:
-    """The replica's process runs."""
-
-    replica: Replica
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failed:
-    """The replica's process could not be started. `reason` is a clause."""
-
-    replica: Replica
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ready:
-    """The replica answers, maybe at another address than before."""
-
-    replica: Replica
-
-
-@dataclass(frozen=True, kw_only=True)
-class Unready:
-    """The replica no longer answers."""
-
-    replica: Replica
-
-
-@dataclass(frozen=True, kw_only=True)
-class Exited:
-    """The replica's process has ended without being asked to. `reason`: `exited with 3`."""
-
-    replica: Replica
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Gone:
-    """The replica has ended as asked; nothing of it is left."""
-
-    replica: Replica
-
-
-Happening = Launched | Failed | Ready | Unready | Exited | Gone
 
 
 class Replica:
@@ -91,7 +32,7 @@ class Replica:
         number: int,
         folder: Path,
         premises: Premises,
-        tell: Callable[[Happening], object],
+        tell: Callable[[Replica, Happening], object],
     ) -> None:
         self.definition = definition
         self.number = number
@@ -169,9 +110,9 @@ class Replica:
                 return
             process = self._start()
         except (OSError, StageError, shutil.Error) as error:
-            self._tell(Failed(replica=self, reason=str(error)))
+            self._tell(self, Failed(reason=str(error)))
             return
-        self._tell(Launched(replica=self))
+        self._tell(self, Launched())
         await self._attend(process)
 
     async def _attend(self, process: Process | Adopted) -> None:
@@ -190,7 +131,7 @@ class Replica:
         self._premises.forget_astray(self.name)
         if self.state not in (State.ENDING, State.ENDED):
             self.state = State.WAITING
-            self._tell(Exited(replica=self, reason=exit_ if isinstance(exit_, str) else exit_.sentence))
+            self._tell(self, Exited(reason=exit_ if isinstance(exit_, str) else exit_.sentence))
 
     def _answered(self, ok: bool, reason: str) -> None:
         """What Readiness has found."""
@@ -199,10 +140,10 @@ class Replica:
             if self.state is not State.READY:
                 self.ready_since = asyncio.get_running_loop().time()
             self.state, self.was_ready = State.READY, True
-            self._tell(Ready(replica=self))
+            self._tell(self, Ready())
         elif not ok and self.state is State.READY:
             self.state = State.UNREADY
-            self._tell(Unready(replica=self))
+            self._tell(self, Unready())
 
     async def _ending(self, keep: bool) -> None:
         life = self._life
@@ -219,7 +160,7 @@ class Replica:
         if not keep:
             await asyncio.to_thread(shutil.rmtree, self.folder, True)
         self.state = State.ENDED
-        self._tell(Gone(replica=self))
+        self._tell(self, Gone())
 
     def _make_folder(self) -> None:
         """A copy of the project's files of its own, whole or not at all."""

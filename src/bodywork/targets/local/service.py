@@ -10,25 +10,25 @@ from __future__ import annotations
 from functools import partial
 
 from bodywork.errors import MachineError
-from bodywork.targets.local.address import claim, port_is_free
+from bodywork.targets.local.address import port_is_free
+from bodywork.targets.local.backend import Backend
 from bodywork.targets.local.definition import Definition
-from bodywork.targets.local.hosts import Host
-from bodywork.targets.local.premises import Premises, log
-from bodywork.targets.local.proxy import Proxy
-from bodywork.targets.local.record import ReleaseRecord, ServiceRecord
-from bodywork.targets.local.relay import Backend
-from bodywork.targets.local.release import Release
-from bodywork.targets.local.replica import (
+from bodywork.targets.local.entrance import Entrance
+from bodywork.targets.local.happening import (
     Exited,
     Failed,
     Gone,
     Happening,
     Launched,
     Ready,
-    Replica,
     State,
     Unready,
 )
+from bodywork.targets.local.premises import Premises, log
+from bodywork.targets.local.proxy import Proxy
+from bodywork.targets.local.record import ReleaseRecord, ServiceRecord
+from bodywork.targets.local.release import Release
+from bodywork.targets.local.replica import Replica
 from bodywork.targets.local.rollout import Outcome, Report, Rollout
 
 RETRY_LISTENING = 5.0
@@ -43,12 +43,10 @@ class Service:
         self.current: Release | None = None
         self.rollout: Rollout | None = None
         self.leaving: list[Release] = []
-        self.proxy: Proxy | None = None
+        self.entrance = Entrance(premises, pipeline, stage, self._unreachable)
         self.reason = ""
         self.removed = False
         self.stopping = False
-        self._old_proxies: list[Proxy] = []
-        self._address: str | None = None
         self._premises = premises
 
     @property
@@ -117,7 +115,7 @@ class Service:
 
     def restore(self, record: ServiceRecord) -> None:
         """Go on where another agent left: adopt what runs, start what does not, end what was half done."""
-        self._address = record.address
+        self.entrance.address = record.address
         for half in (*record.leaving, *([record.candidate] if record.candidate else ())):
             self._dismiss(half)
         if record.current is None:
@@ -130,9 +128,8 @@ class Service:
 
     # What happens
 
-    def decide(self, happening: Happening) -> None:
-        """Draw the consequences of one thing that happened."""
-        replica = happening.replica
+    def decide(self, replica: Replica, happening: Happening) -> None:
+        """Draw the consequences of one thing that happened to a replica."""
         match happening:
             case Launched():
                 self._launched(replica)
@@ -169,6 +166,9 @@ class Service:
         replica.backend = None
         if replica.state is not State.WAITING:
             return
+        if self.removed or self.stopping or any(replica in release.replicas for release in self.leaving):
+            replica.end(keep=self.stopping)
+            return
         rollout = self.rollout
         if rollout is not None and replica in rollout.release.replicas:
             if rollout.retries and replica.port and not replica.was_ready and not port_is_free(replica.port):
@@ -204,10 +204,9 @@ class Service:
         if (self.removed or self.stopping) and self.current is not None and self.current.gone:
             self.current = None
         if not self.leaving:
-            self._close_old_proxies()
-        if self.empty and self.proxy is not None:
-            self.proxy.close()
-            self.proxy = None
+            self.entrance.close_old()
+        if self.empty:
+            self.entrance.close()
         self.save()
 
     # Rollouts
@@ -235,9 +234,8 @@ class Service:
             self.leaving = [release for release in self.leaving if release is not old]
             self._fail(f"the switch could not be stored: {error}")
             return
-        if rollout.proxy is not None and self.proxy is not None and self.proxy is not rollout.proxy:
-            self._retire(self.proxy)
-        self.proxy = rollout.proxy or self.proxy
+        if rollout.proxy is not None:
+            self.entrance.move(rollout.proxy)
         self._refresh()
         self._publish()
         log(f"{self.name}: switched to the release of run {rollout.release.definition.release}")
@@ -257,9 +255,8 @@ class Service:
     def _undone(self, rollout: Rollout) -> None:
         self.rollout = None
         if rollout.proxy is not None:
-            rollout.proxy.close()
-            if self.proxy is rollout.proxy:
-                self.proxy = None
+            self.entrance.shut(rollout.proxy)
+            self._listen_again()
         self._publish()
         rollout.report.ended(Outcome(ok=False, reason=rollout.failure or "it was undone"))
 
@@ -272,9 +269,7 @@ class Service:
     def _wind_up(self, *, keep: bool) -> None:
         pace = self._premises.pace
         self._fail(f"the service is being {'stopped' if keep else 'removed'}")
-        for proxy in (self.proxy, *self._old_proxies):
-            if proxy is not None:
-                proxy.stop_listening()
+        self.entrance.stop_listening()
         if self.current is not None:
             self.current.drain(after=pace.removal, cut=pace.removal + pace.grace, keep=keep)
         for release in self.leaving:
@@ -285,28 +280,16 @@ class Service:
     def _listen_for(self, definition: Definition) -> Proxy | None:
         """A proxy for a new definition, unless the one that is there will do. Raises MachineError."""
         old = self.current.definition.port if self.current is not None else None
-        if self.proxy is not None and old == definition.port:
+        if self.entrance.proxy is not None and old == definition.port:
             return None
-        proxy = self._listen(definition)
-        if self.proxy is None:
-            self.proxy = proxy
-        return proxy
-
-    def _listen(self, definition: Definition) -> Proxy:
-        place = claim(
-            self._premises.home, self.pipeline, self.stage, definition.port, remembered=self._address
-        )
-        self._address = place.host
-        proxy = Proxy(place, self._premises.pace, self._unreachable)
-        self._premises.do(proxy.open())
-        return proxy
+        return self.entrance.open(definition)
 
     def _listen_again(self) -> None:
         """After a start of the agent; again and again while something else has the port."""
-        if self.current is None or self.proxy is not None or self.removed or self.stopping:
+        if self.current is None or self.entrance.proxy is not None or self.removed or self.stopping:
             return
         try:
-            self.proxy = self._listen(self.current.definition)
+            self.entrance.open(self.current.definition)
         except MachineError as error:
             self.reason = error.message
             log(f"{self.name}: {error.message}")
@@ -316,16 +299,6 @@ class Service:
         self._publish()
         self._refresh()
 
-    def _retire(self, proxy: Proxy) -> None:
-        """The release has another port: connections at the old one go on, and move like the rest."""
-        proxy.stop_accepting()
-        self._old_proxies.append(proxy)
-
-    def _close_old_proxies(self) -> None:
-        for proxy in self._old_proxies:
-            proxy.close()
-        self._old_proxies = []
-
     def _unreachable(self, backend: Backend) -> None:
         for replica in self.replicas:
             if replica.backend is backend:
@@ -334,20 +307,17 @@ class Service:
     def _refresh(self) -> None:
         """Let the proxy know which replicas are ready."""
         if self.current is not None:
-            for proxy in (self.proxy, *self._old_proxies):
-                if proxy is not None:
-                    proxy.serve(self.current.backends)
+            self.entrance.serve(self.current.backends)
 
     def _publish(self) -> None:
         """Make its names known, those of a rollout too: its siblings may start before it is ready."""
-        release = self.rollout.release if self.rollout is not None else self.current
-        proxy = (self.rollout.proxy if self.rollout is not None else None) or self.proxy
-        if release is None or proxy is None or self.removed:
-            self._premises.publish(self.pipeline, self.stage, ())
-            return
-        d, place = release.definition, proxy.place
-        hosts = (Host(name=n, address=place.host, declared=d.port, port=place.port) for n in d.host_names)
-        self._premises.publish(self.pipeline, self.stage, tuple(hosts))
+        rollout = self.rollout
+        release = rollout.release if rollout is not None else self.current
+        known = release is not None and not self.removed
+        self.entrance.publish(
+            release.definition if known and release is not None else None,
+            rollout.proxy if rollout is not None else None,
+        )
 
     # The store
 
@@ -367,12 +337,12 @@ class Service:
             return
         coming = self.rollout.release.record if self.rollout is not None else None
         record = ServiceRecord(
-            address=self._address,
+            address=self.entrance.address,
             current=self.current.record if self.current is not None else None,
             candidate=coming,
             leaving=tuple(release.record for release in self.leaving),
         )
         store.put_service(self.pipeline, self.stage, record.encode())
 
-    def _tell(self, happening: Happening) -> None:
-        self._premises.decide(partial(self.decide, happening))
+    def _tell(self, replica: Replica, happening: Happening) -> None:
+        self._premises.decide(partial(self.decide, replica, happening))

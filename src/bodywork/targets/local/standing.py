@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bodywork.targets.local.happening import State
 from bodywork.targets.local.protocol import ReplicaStatus, ServiceStatus
-from bodywork.targets.local.replica import Replica, State
+from bodywork.targets.local.replica import Replica
 from bodywork.targets.local.service import Service
 
 
@@ -15,11 +16,10 @@ def standing(service: Service) -> ServiceStatus | None:
     release = service.current
     if release is None:
         return None
-    place = service.proxy.place if service.proxy is not None else None
     ready, wanted = len(release.ready), len(release.replicas)
     return ServiceStatus(
         definition=release.definition,
-        url=f"http://{place.host}:{place.port}" if place is not None else "",
+        url=service.entrance.url,
         ready=ready,
         replicas=tuple(replica_status(replica) for replica in release.replicas),
         state=_state(service, ready, wanted),
@@ -42,7 +42,7 @@ def replica_status(replica: Replica) -> ReplicaStatus:
 def _state(service: Service, ready: int, wanted: int) -> str:
     if service.removed or service.stopping:
         return "stopping"
-    if service.proxy is None:
+    if service.entrance.proxy is None:
         return "failing"
     if ready == wanted:
         return "ready"
