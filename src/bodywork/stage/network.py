@@ -4,9 +4,10 @@
   any host, becomes a bind to 127.0.0.1 and the replica's own port; a connection to the declared
   port of localhost goes there too, as it would in a container;
 - a name in the hosts file (`BODYWORK_HOSTS_FILE`, lines `name address [declared:listen]`) is a
-  sibling service at that address. With the third field, for machines on which nothing can listen
-  at an address of the service's own, the name is given an address that only this file knows,
-  and connections from there to the declared port go to `address` and the listen port.
+  sibling service at that address. Where nothing can listen at an address of the service's own, it
+  is 127.0.0.1, maybe with the third field; the name is then given an address that only this file
+  knows, so that it is told from its siblings and from ourselves, and connections there go to
+  127.0.0.1, those to the declared port to the listen port.
 
 The lowest layer that Python has is changed, `_socket`, so that the standard library and gevent's
 sockets, resolvers and subclasses need no care. uvloop and aiodns have layers of their own, in C.
@@ -32,7 +33,7 @@ class Siblings:
         self._path = path
         self._seen: "Any" = None
         self._addresses: "Dict[str, str]" = {}
-        self._routes: "Dict[Tuple[str, int], Tuple[str, int]]" = {}
+        self._routes: "Dict[str, Tuple[str, Dict[int, int]]]" = {}
 
     def address(self, host: "Any") -> "Any":
         """The address of a sibling; any other host as it is. Letter case and a final dot do not count."""
@@ -45,14 +46,15 @@ class Siblings:
     def route(self, host: "Any", port: "Any") -> "Tuple[Any, Any]":
         """Where a connection to a host, by name or address, has to go."""
         host = self.address(host)
-        return self._routes.get((host, port), (host, port))
+        address, ports = self._routes.get(host, (host, {}))
+        return address, ports.get(port, port)
 
     def _read(self) -> None:
         """Take in the file, which is replaced as a whole. None is there as long as there is no service."""
         if self._path is None:
             return
         addresses: "Dict[str, str]" = {}
-        routes: "Dict[Tuple[str, int], Tuple[str, int]]" = {}
+        routes: "Dict[str, Tuple[str, Dict[int, int]]]" = {}
         try:
             stat = os.stat(self._path)
         except FileNotFoundError:
@@ -67,10 +69,10 @@ class Siblings:
                 if len(fields) < 2 or fields[0].startswith("#"):
                     continue
                 name, address = fields[0].lower(), fields[1]
-                if len(fields) > 2:
-                    declared, listen = fields[2].split(":")
+                ports = {int(one): int(other) for one, other in (field.split(":") for field in fields[2:])}
+                if ports or address == LOOPBACK:
+                    routes[made_up(name)] = (address, ports)
                     address = made_up(name)
-                    routes[address, int(declared)] = (fields[1], int(listen))
                 addresses[name] = address
         self._addresses, self._routes = addresses, routes
 
@@ -80,7 +82,7 @@ def made_up(name: str) -> str:
     number = 0
     for letter in name:
         number = (number * 31 + ord(letter)) % 65521
-    return "127.77.%d.%d" % (number // 256, number % 256)
+    return "127.200.%d.%d" % (number // 256, number % 256)
 
 
 class Replica:

@@ -18,12 +18,9 @@ from pathlib import Path
 import pytest
 import uv
 
+from bodywork.environment.build import HOOK
+
 STAGE = Path(__file__).parents[3] / "src" / "bodywork" / "stage"
-PTH = (
-    'import os,sys;p=os.environ.get("BODYWORK_HOOK");'
-    'p and exec(sys.modules["_frozen_importlib_external"].SourceFileLoader("bodywork_hook",p)'
-    '.get_code("bodywork_hook"),{"__name__":"bodywork_hook","__file__":p})\n'
-)
 PATIENCE = 60.0
 SERVERS = [
     *["flask", "fastapi", "uvicorn[standard]", "gunicorn", "aiohttp", "tornado", "waitress"],
@@ -77,7 +74,7 @@ def make(folder: Path, python: str, packages: Sequence[str] = ()) -> Environment
         command = [program, "pip", "install", "-q", "--python", environment.python, *packages]
         subprocess.run(command, check=True, timeout=600)
     (site,) = folder.glob("lib/python*/site-packages")
-    (site / "bodywork.pth").write_text(PTH)
+    (site / "bodywork.pth").write_text(HOOK)
     return environment
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,6 +196,27 @@ for host in ("one", "two", socket.gethostbyname("one"), socket.gethostbyname("tw
 """
     seen = printed(bare, code, BODYWORK_HOSTS_FILE=str(tmp_path / "hosts"))
     assert seen == [str(one), str(two), str(one), str(two)]
+
+
+def test_a_sibling_at_our_own_port_is_not_ourselves(
+    bare: Environment, free_port: Callable[[], int], tmp_path: Path
+) -> None:
+    """Where only 127.0.0.1 is up, the first of several has the declared port itself."""
+    declared, own = free_port(), free_port()
+    (tmp_path / "hosts").write_text("first 127.0.0.1\n")
+    code = f"""
+import socket
+me = socket.create_server(("", {declared}))
+print(*(socket.create_connection((host, {declared})).getpeername()[1] for host in ("first", "localhost")))
+"""
+    with socket.create_server(("127.0.0.1", declared)):
+        seen = printed(
+            bare,
+            code,
+            BODYWORK_HOOK_PORT=f"{declared}:{own}",
+            BODYWORK_HOSTS_FILE=str(tmp_path / "hosts"),
+        )
+    assert seen == [f"{declared} {own}"]
 
 
 def test_a_process_that_opens_no_socket_imports_nothing_for_it(bare: Environment, tmp_path: Path) -> None:
