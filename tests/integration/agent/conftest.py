@@ -24,7 +24,7 @@ from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import ServiceStatus
 
 HERE = Path(__file__).parent
-BASE_PORT = 5000
+BASE_PORT = 23500
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,7 @@ async def test_abort_says_where_it_listens_instead(place: Any) -> None:
     await give_up(
         place,
         place.release("run-1", variables=variables),
-        when=f"it listens on 127.0.0.1:{port} instead of the declared 5000",
+        when=f"it listens on 127.0.0.1:{port} instead of the declared 23500",
     )
 
 
@@ -180,12 +180,28 @@ async def test_leaving_a_rollout_undoes_it(place: Any) -> None:
     assert (await place.rollout(place.release("run-3"))).ok
 
 
+async def test_a_store_that_fails_at_the_switch_leaves_the_old_release(place: Any) -> None:
+    await place.rollout(place.release("run-1"))
+    before = await place.pids()
+    store, aside = place.home / "store", place.home / "aside"
+    store.rename(aside)
+    store.write_text("not a folder")
+    ended = await place.rollout(place.release("run-2"))
+    store.unlink()
+    aside.rename(store)
+    assert not ended.ok
+    assert ended.reason.startswith("the switch could not be stored: ")
+    assert await place.pids() == before
+    assert (await place.get((await place.service()).url)).startswith("run-1 ")
+    assert (await place.rollout(place.release("run-3"))).ok
+
+
 async def test_a_new_port_moves_the_service(place: Any) -> None:
     await place.rollout(place.release("run-1"))
     old = (await place.service()).url
-    assert (await place.rollout(place.release("run-2", port=5001))).ok
+    assert (await place.rollout(place.release("run-2", port=23501))).ok
     new = (await place.service()).url
-    assert new == old.replace(":5000", ":5001")
+    assert new == old.replace(":23500", ":23501")
     assert (await place.get(new)).startswith("run-2 ")
 
 
@@ -195,7 +211,7 @@ async def test_services_with_one_port_live_side_by_side(place: Any) -> None:
     assert (await place.rollout(other)).ok
     one, two = (await place.service("serve")).url, (await place.service("score")).url
     assert one != two
-    assert one.endswith(":5000") and two.endswith(":5000")
+    assert one.endswith(":23500") and two.endswith(":23500")
     assert len(place.client.hosts_file("iris").read_text().splitlines()) == 3
 
 
@@ -209,7 +225,7 @@ async def test_where_only_one_loopback_address_is_up_the_hosts_file_has_the_port
     for stage in ("serve", "score"):
         assert (await place.get((await place.service(stage)).url)).startswith("run-1 ")
     lines = place.client.hosts_file("iris").read_text().splitlines()
-    assert any(line.startswith("score 127.0.0.1 5000:") for line in lines)
+    assert any(line.startswith("score 127.0.0.1 23500:") for line in lines)
 
 
 def free_port() -> int:

@@ -74,7 +74,7 @@ class AgentClient:
             answer = await self._ask("status")
         except NoAgentError:
             return None
-        return AgentStatus(**answer["status"])
+        return AgentStatus.of(answer["status"])
 
     async def services(self, pipeline: str | None = None) -> list[ServiceStatus]:
         """The services that the agent looks after; none when no agent runs."""

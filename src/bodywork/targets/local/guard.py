@@ -33,6 +33,7 @@ class Guard:
         self._home = home
         self._folder = make_folder(agent_folder(home))
         self._lock: int | None = None
+        self._started: int | None = None
 
     def enter(self) -> bool:
         """Become the one agent; False: there is one."""
@@ -84,6 +85,10 @@ class Guard:
             except OSError:
                 return
             fcntl.flock(lock, fcntl.LOCK_EX)
+            if self._started is not None:
+                with contextlib.suppress(ChildProcessError):
+                    os.waitpid(self._started, 0)  # it has let go of its lock: it has ended
+                self._started = None
             if self._lock is None or stopped_marker(self._home).exists():
                 os.close(lock)
                 return
@@ -97,6 +102,7 @@ class Guard:
     def _start_watchdog(self, lock: int) -> None:
         command = [sys.executable, "-I", "-S", str(WATCHDOG), str(self._folder), str(lock)]
         pid = start_detached(command, cwd=Path("/"), env=os.environ, output=2, descriptors=(lock,))
+        self._started = pid
         fresh = self._folder / "watchdog.pid.new"
         fresh.write_text(str(pid))
         fresh.replace(self._folder / "watchdog.pid")

@@ -12,7 +12,7 @@ import os
 import stat
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,11 @@ class AgentStatus:
     services: int
     memory: int | None = None
     watchdog_memory: int | None = None
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> AgentStatus:
+        """From what an agent of any version answers."""
+        return cls(**{each.name: data[each.name] for each in fields(cls) if each.name in data})
 
 
 @dataclass(frozen=True, kw_only=True)
