@@ -37,7 +37,7 @@ START = 10.0
 STOP = 40.0
 ANSWER = 10.0
 STARTS = 3
-OURS = ("BODYWORK_LOOPBACK",)
+OURS = ("BODYWORK_CACHE", "BODYWORK_LOOPBACK")
 
 
 class NoAgentError(UnreachableError):
