@@ -139,8 +139,8 @@ class History:
 
     def run(self, run: str) -> RunRecord:
         """A run by its id or the beginning of it. Raises NotFoundError: none, or more than one."""
-        where = "WHERE substr(run, 1, length(?1)) = ?1 ORDER BY run = ?1 DESC, started DESC LIMIT 4"
-        records = self._records(where, run)
+        where = "WHERE substr(run, 1, length(?)) = ? ORDER BY run = ? DESC, started DESC LIMIT 2"
+        records = self._records(where, run, run, run)
         if not run or not records:
             raise _no_run(run)
         if len(records) > 1 and records[0].run != run:
@@ -152,8 +152,10 @@ class History:
 
     def runs(self, pipeline: str | None = None, *, limit: int | None = None) -> list[RunRecord]:
         """Runs, of one pipeline or of all, newest first."""
-        where = "WHERE ?1 IS NULL OR pipeline = ?1 ORDER BY started DESC, rowid DESC LIMIT ?2"
-        return self._records(where, pipeline, -1 if limit is None else limit)
+        order, most = "ORDER BY started DESC, rowid DESC LIMIT ?", -1 if limit is None else limit
+        if pipeline is None:
+            return self._records(order, most)
+        return self._records(f"WHERE pipeline = ? {order}", pipeline, most)
 
     def pipelines(self) -> list[str]:
         """The names of all pipelines that have run, sorted."""

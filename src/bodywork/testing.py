@@ -107,9 +107,9 @@ class FakeClock:
 class Act:
     """What one attempt does.
 
-    `start` takes `starts` seconds. It takes `takes` seconds (None: it hangs until it is stopped), printing `prints` evenly over
-    them, and exits with `exit_code`; 0 means, for a service, that it has become ready. `outputs`
-    are digests of what it wrote (None: one made of stage and output, always the same).
+    `start` takes `starts` seconds, the module `takes` (None: it hangs until it is stopped), printing
+    `prints` evenly over them, and exits with `exit_code`; 0 means, for a service, that it has become
+    ready. `outputs` are digests of what it wrote (None: one made of stage and output, always the same).
     `start_error` lets `start` fail. `retry` is `Ended.retry`.
     """
 

@@ -2,7 +2,8 @@
 
     starting ──(target.start)──> watched ──(Ended)──> over
 
-`stop` works in each of the three: what is still being started is stopped once it is there.
+`stop` works in each of the three: what is still being started is given up, or, when that comes too
+late, stopped as soon as it is there.
 """
 
 from __future__ import annotations
@@ -56,30 +57,46 @@ class Attempt:
         """Start and watch; the last thing reported is `Over`."""
         name, self._task = self._planned.stage.name, asyncio.current_task()
         try:
-            handle = await self._target.start(
-                self._plan, self._planned, attempt=self.number, inputs=inputs, variables=variables
-            )
-        except UnreachableError:
-            self._over = True
-            raise
+            handle = await self._started(inputs, variables)
         except BodyworkError as error:
             self._over = True
+            if isinstance(error, UnreachableError):
+                raise
             self._reports.put(Over(name, Ended(ok=False, reason=sentence(error), retry=False)))
             return
+        if handle is None:
+            self._over = True
+            self._reports.put(Over(name, Ended(ok=False)))
+            return
         self.key, self._handle = handle.key, handle
-        if self.stopped:  # in the meantime
+        if self.stopped:
             await self._target.stop(handle)
         self._reports.put(Over(name, await self._watched(name, handle)))
+
+    async def _started(self, inputs: Mapping[str, str], variables: Mapping[str, str]) -> Handle | None:
+        """None: `stop` came before there was anything to stop."""
+        if self.stopped:
+            return None
+        try:
+            return await self._target.start(
+                self._plan, self._planned, attempt=self.number, inputs=inputs, variables=variables
+            )
+        except asyncio.CancelledError:
+            if not self.stopped or self._task is None:
+                raise
+            self._task.uncancel()
+            return None
 
     async def stop(self, why: Stop) -> None:
         """End the attempt, if it has not ended; the reason given first counts."""
         if self._over or self.stopped:
             return
         self.stopped = why
-        if self._handle is None:
-            return
         try:
-            await self._target.stop(self._handle)
+            if self._handle is not None:
+                await self._target.stop(self._handle)
+            elif self._task is not None:
+                self._task.cancel()
         except Exception:
             if self._task is not None:
                 self._task.cancel()  # there may never be an end to watch for

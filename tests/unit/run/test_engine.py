@@ -1,9 +1,11 @@
 """The rules of a run, one by one, in the order of the design."""
 
 import asyncio
+import contextlib
 import json
 import time
 from contextlib import aclosing
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,7 @@ from bodywork.run.events import (
 from bodywork.run.plan import Plan as PlanType
 from bodywork.run.plan import PlannedStage
 from bodywork.run.states import RunState
+from bodywork.targets.base import Handle
 from bodywork.testing import Act, FakeClock, FakeTarget, Script
 from workflows import batch, plan, run, running, service
 
@@ -283,12 +286,30 @@ class TestCancel:
         assert ran.state is RunState.CANCELLED
         assert ran.target.running == []
 
-    def test_while_something_is_being_started(self) -> None:
+    def test_what_is_being_started_is_given_up(self) -> None:
+        """A target may let stages wait for their turn in `start`: they must not start after all."""
         scripts = {"a": acts(Act(starts=5, takes=None)), "b": acts(Act(takes=2))}
         planned = plan(batch("a"), batch("b"))
         ran = run(planned, scripts, cancel_when=lambda e: isinstance(e, StageEnded))
         assert ran.states == {"a": "cancelled", "b": "succeeded"}
-        assert ran.target.running == []
+        assert ran.events[-1].at - ran.events[0].at == 2
+        assert ran.target.stages("watch") == ["b"]
+
+    def test_what_cannot_be_given_up_is_stopped_once_it_is_there(self) -> None:
+        class Stubborn(FakeTarget):
+            async def start(self, plan: PlanType, planned: PlannedStage, **more: Any) -> Handle:
+                starting = asyncio.ensure_future(super().start(plan, planned, **more))
+                while not starting.done():
+                    with contextlib.suppress(asyncio.CancelledError):
+                        await asyncio.shield(starting)
+                return starting.result()
+
+        target = Stubborn(FakeClock(), {"a": acts(Act(starts=5, takes=None)), "b": acts(Act(takes=2))})
+        planned = plan(batch("a"), batch("b"))
+        ran = run(planned, target=target, cancel_when=lambda e: isinstance(e, StageEnded))
+        assert ran.states == {"a": "cancelled", "b": "succeeded"}
+        assert target.stages("stop") == ["a"]
+        assert target.running == []
 
     def test_while_waiting_for_a_retry(self) -> None:
         planned = plan(batch("a", retries=1))

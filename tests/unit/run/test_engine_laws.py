@@ -18,7 +18,7 @@ from bodywork.spec.model import Stage
 from bodywork.testing import Act, FakeClock, FakeTarget, Script
 from workflows import Ran, batch, plan, run, service
 
-LAW = settings(max_examples=60, deadline=None)
+LAW = settings(max_examples=40, deadline=None)
 Case = tuple[Plan, dict[str, Script]]
 
 ACT = st.builds(
