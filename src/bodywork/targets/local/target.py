@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +23,7 @@ from bodywork.targets.local.batch import Attempt
 from bodywork.targets.local.client import AgentClient
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.places import Places
+from bodywork.targets.local.tether import Tether
 from bodywork.targets.local.trees import copy_tree
 
 SERVICE = "service:"
@@ -68,6 +69,7 @@ class LocalTarget:
         self._tree = tree
         self._slots = asyncio.Semaphore(settings.parallel)
         self._prepared: dict[str, Environment] = {}
+        self._tether = Tether()
         self._attempts: dict[Handle, Attempt] = {}
         self._rollouts: dict[Handle, Definition] = {}
 
@@ -126,6 +128,7 @@ class LocalTarget:
         except BaseException:
             self._slots.release()
             raise
+        self._tether.hold(started.key)
         handle = Handle(stage=planned.stage.name, attempt=attempt, key=started.key)
         self._attempts[handle] = started
         return handle
@@ -133,14 +136,17 @@ class LocalTarget:
     async def watch(self, handle: Handle) -> AsyncIterator[Sign]:
         if definition := self._rollouts.get(handle):
             await self._agent.ensure()
-            async for sign in self._agent.rollout(definition):
-                yield sign
+            async with aclosing(self._agent.rollout(definition)) as signs:
+                async for sign in signs:
+                    yield sign
             return
         try:
             async for sign in self._attempts[handle].watch():
                 yield sign
         finally:
-            self._attempts.pop(handle).end_children()
+            attempt = self._attempts.pop(handle)
+            attempt.end_children()
+            self._tether.release(attempt.key)
             self._slots.release()
 
     async def stop(self, handle: Handle) -> None:
@@ -162,6 +168,7 @@ class LocalTarget:
         await self._agent.remove(pipeline, services)
 
     async def close(self, plan: Plan) -> None:
+        self._tether.close()
         await asyncio.to_thread(shutil.rmtree, self._places.work(plan.run), ignore_errors=True)
 
     # -- what a stage gets ------------------------------------------------------------------
