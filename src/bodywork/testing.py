@@ -293,7 +293,8 @@ class FakeTarget:
         self._over(handle, attempt)
         act, stage = attempt.act, attempt.planned.stage
         if attempt.stopped:
-            return Ended(ok=False, reason="was killed by SIGTERM")
+            service = stage.kind is Kind.SERVICE
+            return Ended(ok=False, reason="it listens on no port" if service else "was killed by SIGTERM")
         if act.exit_code != 0:
             reason = f"exited with {act.exit_code}"
             return Ended(ok=False, reason=reason, exit_code=act.exit_code, retry=act.retry)

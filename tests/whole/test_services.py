@@ -134,7 +134,7 @@ def test_a_release_that_never_gets_ready_leaves_the_old_one_serving(
         repository.commit(text)
         answer = tool("deploy", str(repository.path))
     assert answer.code == 1
-    assert "was not ready within 2" in answer.err
+    assert "was not ready within 2" in answer.err and "listens on no port" in answer.err
     assert "loading" in answer.out
     assert load.failures == []
     assert load.seen() == {'"one"'}

@@ -183,7 +183,7 @@ class Course:
         if attempt.stopped is Stop.HALTED:
             self.end(StageState.CANCELLED, self._why, how)
         elif attempt.stopped is Stop.EXPIRED:
-            self._failed(attempt, replace(how, reason=self._limit_reason(attempt), retry=True))
+            self._failed(attempt, replace(how, reason=self._limit_reason(attempt, how.reason), retry=True))
         elif how.ok:
             batch = self.planned.stage.kind is Kind.BATCH
             self.end(StageState.SUCCEEDED, "" if batch else self._why, how)
@@ -238,11 +238,11 @@ class Course:
         )
         self._waiting = self._setting.errands.pause(self.name, delay)
 
-    def _limit_reason(self, attempt: Attempt) -> str:
+    def _limit_reason(self, attempt: Attempt, obstacle: str) -> str:
         does = self.planned.stage.does
         if isinstance(does, Batch):
             return reasons.batch_timeout(does.timeout or 0.0)
-        return reasons.startup_timeout(does.startup_timeout, attempt.last_lines)
+        return reasons.startup_timeout(does.startup_timeout, obstacle, attempt.last_lines)
 
     def _drop_tasks(self) -> None:
         for task in (self._preparing, self._waiting):

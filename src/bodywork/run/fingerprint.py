@@ -59,7 +59,6 @@ def _settings(stage: Stage, project: Project) -> dict[str, object]:
         "resources": _said(asdict(stage.resources)),
         "does": _said(asdict(stage.does)),
         "kind": stage.kind,
-        "working_directory": stage.working_directory,
         "host_names": sorted(stage.host_names),
         "inputs": sorted((i.name, i.stage, i.output) for i in stage.inputs),
         "outputs": sorted((o.name, o.file) for o in stage.outputs),

@@ -14,8 +14,11 @@ def batch_timeout(seconds: float) -> str:
     return f"did not end within {duration(seconds)} (batch.timeout); its processes were stopped"
 
 
-def startup_timeout(seconds: float, last_lines: Sequence[str]) -> str:
+def startup_timeout(seconds: float, obstacle: str, last_lines: Sequence[str]) -> str:
+    """`obstacle` is what the target saw that kept the service from being ready, or empty."""
     reason = f"was not ready within {duration(seconds)} (service.startup_timeout)"
+    if obstacle:
+        reason = f"{reason}: {obstacle}"
     if not last_lines:
         return f"{reason}; it printed nothing"
     return "\n".join([f"{reason}; the last that it printed:", *(f"  {line}" for line in last_lines)])

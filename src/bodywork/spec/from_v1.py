@@ -133,7 +133,6 @@ def _stage(name: str, stage: OldStage, object_name: str) -> Stage:
             memory=round(memory * MEGABYTE) if memory else None,
             gpu=stage.gpu_request or None,
         ),
-        working_directory="module",
     )
 
 

@@ -93,10 +93,10 @@ class Input:
 class Stage:
     """One executable module and what it needs.
 
-    `run` is the module (.py or .ipynb). `working_directory` is where it runs: the project's root
-    (native form) or the module's own folder (old forms). `object_name` is a valid, unique DNS
-    label made from `name`; `host_names` are all the names under which a service is called.
-    `after` are the stages that must have succeeded before this one starts.
+    `run` is the module (.py or .ipynb); it runs in its own folder, with the project's root first
+    on PYTHONPATH. `object_name` is a valid, unique DNS label made from `name`; `host_names` are
+    all the names under which a service is called. `after` are the stages that must have succeeded
+    before this one starts.
     """
 
     name: str
@@ -113,7 +113,6 @@ class Stage:
     inputs: tuple[Input, ...] = ()
     does: Batch | Service = field(default_factory=Batch)
     after: frozenset[str] = frozenset()
-    working_directory: Literal["project", "module"] = "project"
     host_names: tuple[str, ...] = ()
 
     @property

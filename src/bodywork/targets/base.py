@@ -93,7 +93,8 @@ class Target(Protocol):
     async def stop(self, handle: Handle) -> None:
         """End an attempt and all its processes: TERM, 10 s, KILL; undo a half-done rollout.
 
-        Returns when it has ended. `watch` then yields its `Ended`.
+        Returns when it has ended. `watch` then yields its `Ended`; for a rollout its reason is
+        what kept the service from being ready, as a clause.
         """
         ...
 

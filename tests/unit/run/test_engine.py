@@ -201,7 +201,8 @@ class TestTimeLimits:
         ran = run(plan(service("a", startup_timeout=120)), {"a": script})
         reason = ran.ended("a").reason
         assert reason.startswith(
-            "was not ready within 2m (service.startup_timeout); the last that it printed:\n"
+            "was not ready within 2m (service.startup_timeout): it listens on no port; "
+            "the last that it printed:\n"
         )
         assert reason.endswith("\n  line 10\n  line 11")
         assert ran.end.reason.startswith("a failed: was not ready within 2m")

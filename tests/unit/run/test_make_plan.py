@@ -184,4 +184,4 @@ def test_the_fingerprint_is_stable() -> None:
     assert item.fingerprint == FINGERPRINT
 
 
-FINGERPRINT = "33c220b219397e1a52703d36f36dee308356bb5c0876d1546e0f171a209fe581"
+FINGERPRINT = "b4e9afa2145b55ce2df4beff854a417048f8383603b1df9d0f2313b439bd325f"

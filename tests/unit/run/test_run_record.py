@@ -77,7 +77,6 @@ STAGE = some(
     does=some(Batch, timeout=maybe(NUMBER), retries=st.integers(0, 9))
     | some(Service, port=st.integers(1, 65535), health=maybe(TEXT), route=maybe(TEXT)),
     after=st.frozensets(TEXT, max_size=3),
-    working_directory=st.sampled_from(["project", "module"]),
     host_names=many(TEXT),
 )
 PLANNED = some(

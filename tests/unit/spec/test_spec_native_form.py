@@ -106,7 +106,6 @@ def test_every_key_of_a_service_stage() -> None:
     )
     assert stage.inputs == (Input(name="model", stage="choose", output="model"),)
     assert stage.host_names == ("serve", "iris--serve")
-    assert stage.working_directory == "project"
 
 
 def test_yaml_merge_keys_and_defaults_of_the_project() -> None:

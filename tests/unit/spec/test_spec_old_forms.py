@@ -90,7 +90,6 @@ def test_a_whole_file() -> None:
         secrets=(SecretVariable(variable="AWS_ACCESS_KEY_ID", secret="aws-credentials"),),
         resources=Resources(cpu=0.5, memory=100_000_000),
         does=Batch(timeout=60.0, retries=2),
-        working_directory="module",
     )
     assert second.after == {"stage_1"}
     assert second.service == Service(
@@ -194,7 +193,7 @@ stages:
   a: {executable_module_path: tell.py}
 """
     (stage,) = project_of(text).stages
-    assert stage == Stage(name="a", object_name="a", run="tell.py", python="3.9", working_directory="module")
+    assert stage == Stage(name="a", object_name="a", run="tell.py", python="3.9")
 
 
 def names(*stages: str, project: str = "Proj_1", workflow: str | None = None) -> Project:
