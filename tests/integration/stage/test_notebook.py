@@ -160,7 +160,7 @@ def test_a_notebook_that_is_stopped_leaves_no_process(
     """Its output appears while it runs, and what there is of it is kept."""
     notebook = write(
         tmp_path / "n.ipynb",
-        "import time\nprint('working')\ntry:\n    time.sleep(600)\nfinally:\n    print('tidied up')",
+        "import time\ntry:\n    print('working')\n    time.sleep(600)\nfinally:\n    print('tidied up')",
     )
     command = [kernels.python, RUNNER, "n.ipynb", "--save", "executed.ipynb"]
     child = processes.start(command, kernels.variables(TMPDIR=str(tmp_path)))
