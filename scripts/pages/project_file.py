@@ -54,7 +54,7 @@ SECTIONS = {
 
 NOT_YET = {
     "schedule": "When the workflow is to run by itself. Checked, and not acted on yet.",
-    "store": "Where the outputs of stages are to be kept. Checked; the target `local` has a folder of its own.",
+    "store": "Where the outputs of stages are to be kept. Checked; `local` has a folder of its own.",
     "ScheduleForm": "When the workflow is to run by itself. Checked, and not acted on yet.",
 }
 """Words for what the code describes and no target does yet."""
