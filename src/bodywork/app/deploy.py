@@ -18,6 +18,9 @@ from bodywork.run.plan import ObservedService, Plan, make_plan
 from bodywork.run.states import RunState
 from bodywork.targets.local.target import LocalTarget
 
+SILENCE = 1.0
+"""Seconds of work after which something is said about it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
@@ -54,6 +57,11 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
         planned, tree = await _plan(parts, request, checkout, run, watcher)
         target = parts.target(request.target, tree=tree, pass_env=request.pass_env)
         await _clean_up_after_others(parts, target, pipeline)
+        missing = {s.environment for s in planned.all_stages if not parts.environments.built(s.environment)}
+        if missing:
+            what = "1 environment" if len(missing) == 1 else f"{len(missing)} environments"
+            watcher.note(f"building {what}; later runs will find what is built now")
+        watcher.planned(planned)
         parts.history.begin(record_of(planned, "deploy"), planned)
         return await carry_out(
             parts, planned, target, watcher, fail_fast=request.fail_fast, release=request.only is None
@@ -90,9 +98,12 @@ async def _plan(
     _check_secrets(parts, checkout)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     as_of = await asyncio.to_thread(resolution_date, checkout, request.as_of)
-    locks = await lock_environments(
-        parts.environments, project, folder=tree / checkout.source.folder, as_of=as_of
+    locking = asyncio.ensure_future(
+        lock_environments(parts.environments, project, folder=tree / checkout.source.folder, as_of=as_of)
     )
+    if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
+        watcher.note(f"resolving packages as of {f'{as_of:%Y-%m-%d}' if as_of else 'now'}")
+    locks = await locking
     for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
         watcher.warning(text)
     observed: Mapping[str, ObservedService] = await parts.target(request.target).observe(project.name)
@@ -106,7 +117,6 @@ async def _plan(
         only=request.only,
         known=newest_artifacts(parts.history, project.name, request.target) if request.only else {},
     )
-    watcher.planned(planned)
     return planned, tree
 
 
