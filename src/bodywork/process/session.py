@@ -1,4 +1,4 @@
-"""The one door to subprocesses: short commands, and stages that run in a session of their own."""
+"""Processes that run in a session of their own, so that all they start can be ended with them."""
 
 from __future__ import annotations
 
@@ -10,160 +10,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-GRACE = 10.0
-"""Seconds between TERM and KILL."""
+from bodywork.process.identity import GRACE, kill_group
 
 CHUNK = 256 * 1024
 LONGEST_LINE = 1024 * 1024
-
-
-class CommandError(Exception):
-    """A command that ended badly: shows the command, its code and what it printed."""
-
-    def __init__(self, command: Sequence[str], code: int | None, output: str) -> None:
-        said = output.strip() or "(it printed nothing)"
-        ended = "did not end in time" if code is None else f"exited with {code}"
-        super().__init__(f"`{' '.join(command)}` {ended}:\n{said}")
-        self.command = tuple(command)
-        self.code = code
-        self.output = output
-
-
-@dataclass(frozen=True, kw_only=True)
-class Completed:
-    """What a short command gave."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
-def run(
-    command: Sequence[str],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    text: str | None = None,
-    timeout: float | None = None,
-    check: bool = True,
-) -> Completed:
-    """Run a short command to its end, in its own session and with nothing to read but `text`.
-
-    `env` is the whole environment (None: ours), `timeout` is in seconds. Raises `CommandError`
-    when it takes too long or, if `check`, exits other than with 0; FileNotFoundError when there
-    is no such program. All its processes are ended if the wait is interrupted.
-    """
-    child = subprocess.Popen(
-        list(command),
-        cwd=cwd,
-        env=None if env is None else dict(env),
-        stdin=subprocess.PIPE if text is not None else subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-    )
-    try:
-        stdout, stderr = child.communicate(text, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        kill_group(child.pid)
-        stdout, stderr = child.communicate()
-        raise CommandError(command, None, stderr or stdout) from None
-    except BaseException:
-        kill_group(child.pid)
-        child.communicate()
-        raise
-    if check and child.returncode != 0:
-        raise CommandError(command, child.returncode, stderr.strip() or stdout)
-    return Completed(code=child.returncode, stdout=stdout, stderr=stderr)
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompletedBytes:
-    """What a short command gave, byte for byte."""
-
-    code: int
-    stdout: bytes
-    stderr: bytes
-
-
-def run_bytes(
-    command: Sequence[str],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    data: bytes = b"",
-    timeout: float | None = None,
-) -> CompletedBytes:
-    """`run` for contents that need not be text, whatever the exit code.
-
-    Raises `CommandError` when it takes longer than `timeout` seconds, FileNotFoundError when there
-    is no such program.
-    """
-    child = subprocess.Popen(
-        list(command),
-        cwd=cwd,
-        env=None if env is None else dict(env),
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        stdout, stderr = child.communicate(data, timeout=timeout)
-    except subprocess.TimeoutExpired:
-        kill_group(child.pid)
-        stdout, stderr = child.communicate()
-        raise CommandError(command, None, (stderr or stdout).decode(errors="replace")) from None
-    except BaseException:
-        kill_group(child.pid)
-        child.communicate()
-        raise
-    return CompletedBytes(code=child.returncode, stdout=stdout, stderr=stderr)
-
-
-async def run_async(
-    command: Sequence[str],
-    *,
-    cwd: Path | None = None,
-    env: Mapping[str, str] | None = None,
-    timeout: float | None = None,
-    check: bool = True,
-) -> Completed:
-    """`run` for coroutines; a cancelled wait ends the command and all its processes."""
-    child = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=cwd,
-        env=None if env is None else dict(env),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    try:
-        async with asyncio.timeout(timeout):
-            stdout, stderr = await child.communicate()
-    except TimeoutError:
-        kill_group(child.pid)
-        await child.wait()
-        raise CommandError(command, None, "") from None
-    except BaseException:
-        kill_group(child.pid)
-        await child.wait()
-        raise
-    code = child.returncode or 0
-    out, err = stdout.decode(errors="replace"), stderr.decode(errors="replace")
-    if check and code != 0:
-        raise CommandError(command, code, err.strip() or out)
-    return Completed(code=code, stdout=out, stderr=err)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -378,79 +233,3 @@ def start_detached(
     )
     child.returncode = 0  # how it ends is not our business: no warning that it still runs
     return child.pid
-
-
-def kill_group(pid: int, with_signal: int = signal.SIGKILL) -> None:
-    """Send a signal to the whole group of `pid`; nothing happens when there is none."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, with_signal)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of whatever our processes leave behind, also of what left their session.
-
-    Linux only (prctl(2), PR_SET_CHILD_SUBREAPER); elsewhere nothing happens.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-
-
-def end_orphans(marks: Collection[str]) -> None:
-    """End adopted processes whose environment holds all of `marks` (`NAME=value`)."""
-    wanted = {mark.encode() for mark in marks}
-    for children in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for pid in map(int, children.read_bytes().split()):
-                if wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
-                    kill_group(pid)
-                    with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                        os.kill(pid, signal.SIGKILL)
-                        os.waitpid(pid, 0)
-
-
-def identity(pid: int) -> str | None:
-    """`pid:start time`: names a process for good, however often its pid is used again. None: gone.
-
-    On Linux the time is in clock ticks since boot (proc(5), field 22 of stat), which no change of
-    the wall clock moves.
-    """
-    if sys.platform == "linux":
-        try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
-        except OSError:
-            return None
-        state, *fields = stat[stat.rindex(b")") + 2 :].split()
-        return None if state in (b"Z", b"X") else f"{pid}:{int(fields[18])}"
-    import psutil
-
-    try:
-        process = psutil.Process(pid)
-        if process.status() == psutil.STATUS_ZOMBIE:
-            return None
-        return f"{pid}:{process.create_time():.2f}"
-    except psutil.Error:
-        return None
-
-
-def alive(key: str) -> bool:
-    """Whether the process that `identity` named still runs."""
-    pid = key.partition(":")[0]
-    return pid.isdigit() and identity(int(pid)) == key
-
-
-def end_identity(key: str, *, grace: float = GRACE) -> None:
-    """End the group of a process that another command started, if it is still that process.
-
-    TERM, `grace` seconds, KILL; returns when it is gone.
-    """
-    if not alive(key):
-        return
-    pid = int(key.partition(":")[0])
-    kill_group(pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace
-    while alive(key) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    kill_group(pid)
