@@ -56,6 +56,7 @@ async def test_a_very_long_line_comes_in_parts(tmp_path: Path) -> None:
     code = "import sys; sys.stdout.write('x' * 5_000_000)"
     process = Process.start([sys.executable, "-c", code], cwd=tmp_path, env=ENV)
     chunks = [chunk async for chunk in process.chunks()]
+    await process.wait()
     assert len(chunks) > 2
     assert sum(map(len, chunks)) == 5_000_001
 

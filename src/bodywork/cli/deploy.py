@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import click
 
 from bodywork.cli import options
+
+if TYPE_CHECKING:
+    from bodywork.app.deploy import Request
 
 
 @click.command(
@@ -20,41 +24,18 @@ from bodywork.cli import options
     "--pass-env", multiple=True, metavar="NAME", help="Let stages see this variable of your environment."
 )
 @options.output
-def command(
-    repository: str,
-    ref: str | None,
-    file: str | None,
-    target: str,
-    only: tuple[str, ...],
-    as_of: datetime | None,
-    offline: bool,
-    fail_fast: bool,
-    wait: bool,
-    pass_env: tuple[str, ...],
-    output: str,
-) -> int:
+def command(request: Request, fail_fast: bool, wait: bool, pass_env: tuple[str, ...], output: str) -> int:
     """Run the workflow of the project in REPOSITORY at one commit.
 
     REPOSITORY is a folder of this machine or the URL of a Git repository (default: this folder).
     Uncommitted work in a folder is deployed as a snapshot commit of its own.
     """
-    from bodywork.app.deploy import Request, deploy
+    from bodywork.app.deploy import deploy
     from bodywork.app.parts import Parts
     from bodywork.cli.ended import finish
     from bodywork.cli.run_view import RunWatcher
 
-    request = Request(
-        repository=repository,
-        ref=ref,
-        file=file,
-        target=target,
-        only=frozenset(only) or None,
-        fail_fast=fail_fast,
-        as_of=as_of,
-        wait=wait,
-        offline=offline,
-        pass_env=frozenset(pass_env),
-    )
+    request = replace(request, fail_fast=fail_fast, wait=wait, pass_env=frozenset(pass_env))
     with RunWatcher(output) as watcher:
         parts = Parts(Parts.ours_now(), note=watcher.note)
         outcome = deploy(parts, request, watcher)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import click
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 target = click.option(
     "--target", default="local", envvar="BODYWORK_TARGET", show_default=True, help="Where to run: local."
@@ -39,8 +38,18 @@ class Date(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
-def project(function: Function) -> Function:
-    """What names a project at a commit: `deploy` and `plan` take the same."""
+def project(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What names a project at a commit: `deploy` and `plan` take the same, as a `Request`."""
+
+    @functools.wraps(function)
+    def with_request(*, only: tuple[str, ...], **chosen: Any) -> Any:
+        from bodywork.app.deploy import Request
+
+        asked = {name: chosen.pop(name) for name in ("repository", "ref", "file", "target")}
+        asked |= {name: chosen.pop(name) for name in ("as_of", "offline")}
+        return function(Request(**asked, only=frozenset(only) or None), **chosen)
+
+    command: Callable[..., Any] = with_request
     for decorator in reversed(
         (
             click.argument("repository", default="."),
@@ -61,8 +70,8 @@ def project(function: Function) -> Function:
             click.option("--offline", is_flag=True, help="Use what was fetched before; ask no Git host."),
         )
     ):
-        function = decorator(function)
-    return function
+        command = decorator(command)
+    return command
 
 
 def print_json(document: Any) -> None:
