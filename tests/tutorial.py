@@ -15,6 +15,7 @@ CHANGING = (
     (r"\b127\.\d+\.\d+\.\d+\b", "ADDRESS"),
     (r", \d+ MiB of memory", ""),
     (r" \[its environment will be built\]", ""),
+    (r"(?m)^(building \d+ environments?|resolving packages).*$", ""),
     (r"\b(\d+ h )?(\d+ min )?\d+(\.\d+)? (s|min)\b", "TIME"),
     (r"\bprocess \d+", "process N"),
     (r"files-[0-9a-f]{8}-\d", "files"),

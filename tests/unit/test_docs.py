@@ -11,6 +11,7 @@ import click
 import pytest
 
 from bodywork.cli.main import bodywork
+from bodywork.run.states import STAGE_MOVES
 from bodywork.spec.read import read
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -95,3 +96,11 @@ def check(words: list[str], page: Path) -> None:
         name = word.partition("=")[0]
         if name.startswith("-") and len(name) > 1:
             assert name in known, f"{page.name}: {' '.join(words)}: there is no option {name}"
+
+
+def test_each_move_of_a_stage_is_explained() -> None:
+    text = (ROOT / "docs" / "explanation" / "states.md").read_text()
+    stages = text.partition("## Stages")[2].partition("## Runs")[0]
+    explained = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \| .+ \|$", stages, re.MULTILINE))
+    moves = {(str(before), str(after)) for before, allowed in STAGE_MOVES.items() for after in allowed}
+    assert explained == moves
