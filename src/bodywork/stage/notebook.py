@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 POLL = 0.2  # seconds between looks at the kernel's process while it is silent
 START = 120.0  # seconds that a kernel may take to answer
 SILENCE = 5.0  # seconds after a cell's end in which its last output has to come
-INTERRUPT = 3.0  # seconds that a cell has to end itself, when the stage is stopped
-SHUTDOWN = 3.0  # seconds that a kernel has to end itself
+INTERRUPT = 5.0  # seconds that a cell has to end itself, when the stage is stopped
+SHUTDOWN = 1.5  # seconds that a kernel has to end when asked, and when told
 LONGEST_SOCKET = 80  # characters of a folder for Unix sockets, whose paths end at about 104
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
