@@ -215,6 +215,18 @@ def test_the_logs_of_a_service_stay_and_can_be_read(tool: Tool, repository: Repo
     assert tool.good("logs", "web", "serve").out.count("up and away") == 2
 
 
+def test_the_files_of_releases_that_are_over_are_deleted_and_their_logs_stay(
+    tool: Tool, repository: Repository
+) -> None:
+    module = f"import os\nprint(os.environ['PYTHONPATH'] == os.getcwd(), flush=True)\n{SERVER}"
+    for release in ("one", "two", "three"):
+        repository.commit(project(release, module=f"RELEASE = {release!r}\n{module}"))
+        tool.good("deploy", str(repository.path))
+    releases = sorted((tool.home / "state" / "services" / "web" / "serve").iterdir())
+    assert [(release / "project").exists() for release in releases][::2] == [False, True]
+    assert all((release / "replica-1.log").read_text() == "True\n" for release in releases)
+
+
 def test_a_taken_port_is_named_with_its_holder(tool: Tool, repository: Repository) -> None:
     import socket
 

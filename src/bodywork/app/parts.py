@@ -88,7 +88,8 @@ class Parts:
         self, name: str = "local", *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
     ) -> LocalTarget:
         """The target called `name`; `tree` holds the files of the commit that it will run."""
-        from bodywork.targets.local.target import LocalTarget, Settings
+        from bodywork.targets.local.target import LocalTarget
+        from bodywork.targets.local.workplace import Settings
 
         check_target(name)
         return LocalTarget(

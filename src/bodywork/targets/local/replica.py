@@ -197,8 +197,10 @@ class Replica:
         d, home = self.definition, self._premises.home
         secrets = {variable: _secret(variable, Path(path)) for variable, path in d.secrets}
         hosts = self._premises.hosts(d.pipeline)
+        own = {name: str(self.folder) for name, value in d.variables.items() if value == d.folder}
         return {
             **d.variables,
+            **own,  # PYTHONPATH leads to the replica's own copy of the files
             **secrets,
             "PORT": str(self.port),
             "BODYWORK_HOOK": d.hook,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 from collections.abc import AsyncIterator, Mapping
-from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from contextlib import aclosing
 from pathlib import Path, PurePosixPath
 
 from bodywork.artifacts.base import Store
@@ -16,33 +14,15 @@ from bodywork.errors import StageError
 from bodywork.process import end_identity
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.secret import Secrets
-from bodywork.spec.model import Input, Kind, Stage
+from bodywork.spec.model import Kind, Stage
 from bodywork.targets.base import Handle, Sign
-from bodywork.targets.local import variables
 from bodywork.targets.local.batch import Attempt
 from bodywork.targets.local.client import AgentClient
 from bodywork.targets.local.definition import Definition
-from bodywork.targets.local.places import Places
 from bodywork.targets.local.tether import Tether
-from bodywork.targets.local.trees import copy_tree
+from bodywork.targets.local.workplace import HOOK, Settings, Workplace
 
 SERVICE = "service:"
-HOOK = Path(__file__).resolve().parents[2] / "stage" / "hook.py"
-NOTEBOOK = HOOK.with_name("notebook.py")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What the local target needs to know of its surroundings.
-
-    `ours` is our own environment, `pass_env` the names of it that stages see on top of the usual
-    ones, `parallel` how many batch stages may run at once.
-    """
-
-    places: Places
-    ours: Mapping[str, str]
-    pass_env: frozenset[str] = frozenset()
-    parallel: int = max(16, 4 * (os.cpu_count() or 1))
 
 
 class LocalTarget:
@@ -94,8 +74,10 @@ class LocalTarget:
         name = planned.stage.name
         if name in self._prepared:
             return
+        if planned.stage.kind is Kind.SERVICE:
+            await self._sweep(plan, name)
         lock = self._environments.load(planned.environment)
-        copy = asyncio.create_task(asyncio.to_thread(self._copy, plan, planned.stage))
+        copy = asyncio.create_task(asyncio.to_thread(self._copy, self._workplace(plan, planned.stage)))
         try:
             environment = await self._environments.build(lock)
         finally:
@@ -112,10 +94,11 @@ class LocalTarget:
         variables: Mapping[str, str],
     ) -> Handle:
         await self.prepare(plan, planned)
+        place = self._workplace(plan, planned.stage)
         if planned.stage.inputs:
-            await asyncio.to_thread(self._bring, plan, planned.stage, inputs)
+            await asyncio.to_thread(place.bring, self._store, inputs)
         if planned.stage.kind is Kind.SERVICE:
-            definition = await asyncio.to_thread(self._definition, plan, planned, inputs)
+            definition = self._definition(place, planned, inputs)
             key = f"{SERVICE}{plan.pipeline}/{planned.stage.name}/{plan.run}"
             handle = Handle(stage=planned.stage.name, attempt=attempt, key=key)
             self._rollouts[handle] = definition
@@ -123,8 +106,8 @@ class LocalTarget:
         await self._slots.acquire()
         try:
             if attempt > 1:
-                await asyncio.to_thread(self._copy, plan, planned.stage)
-            started = self._start_batch(plan, planned, variables)
+                await asyncio.to_thread(self._copy, place)
+            started = self._start_batch(place, variables)
         except BaseException:
             self._slots.release()
             raise
@@ -171,91 +154,45 @@ class LocalTarget:
         self._tether.close()
         await asyncio.to_thread(shutil.rmtree, self._places.work(plan.run), ignore_errors=True)
 
-    # -- what a stage gets ------------------------------------------------------------------
+    async def _sweep(self, plan: Plan, service: str) -> None:
+        """Delete the files of earlier releases that no replica uses any more; their logs stay."""
+        current = {status.definition.release for status in await self._agent.services(plan.pipeline)}
+        for release in self._places.service(plan.pipeline, service).glob("*/"):
+            if release.name not in {*current, plan.run} and not any(release.glob("files-*")):
+                for name in ("project", "inputs"):
+                    await asyncio.to_thread(shutil.rmtree, release / name, ignore_errors=True)
 
-    def _copy(self, plan: Plan, stage: Stage) -> None:
-        """Make the stage's own copy of the project's files."""
+    def _workplace(self, plan: Plan, stage: Stage) -> Workplace:
+        return Workplace(settings=self._settings, plan=plan, stage=stage)
+
+    def _copy(self, place: Workplace) -> None:
         if self._tree is None:
-            raise StageError(f"the files of commit {plan.source.commit} are not at hand")
-        copy_tree(self._tree / plan.source.folder, self._folder(plan, stage) / "project")
+            raise StageError(f"the files of commit {place.plan.source.commit} are not at hand")
+        place.copy(self._tree)
 
-    def _folder(self, plan: Plan, stage: Stage) -> Path:
-        """The folder with all that the stage works on: `project`, `inputs`, `outputs`."""
-        if stage.kind is Kind.SERVICE:
-            return self._places.service(plan.pipeline, stage.name, plan.run)
-        return self._places.work(plan.run, stage.object_name)
+    def _variables(self, place: Workplace, python: Path) -> dict[str, str]:
+        hosts = self._agent.hosts_file(place.plan.pipeline)
+        return place.variables(python, target=self.name, hosts=hosts)
 
-    def _command(self, plan: Plan, stage: Stage) -> tuple[str, ...]:
-        """The stage's module in its environment, run from the module's own folder."""
-        python = str(self._prepared[stage.name].python)
-        module = PurePosixPath(stage.run).name
-        if module.endswith(".ipynb"):
-            kept = self._places.notebook(plan.run, stage.object_name)
-            return (python, str(NOTEBOOK), module, "--save", str(kept), *stage.args)
-        return (python, module, *stage.args)
-
-    def _variables(self, plan: Plan, planned: PlannedStage) -> dict[str, str]:
-        """The stage's whole environment but for its secrets."""
-        stage, folder = planned.stage, self._folder(plan, planned.stage)
+    def _start_batch(self, place: Workplace, extra: Mapping[str, str]) -> Attempt:
+        stage, group = place.stage, place.plan.project.secrets_group
         python = self._prepared[stage.name].python
-        given = variables.inherited(self._settings.ours, self._settings.pass_env)
-        given |= variables.for_python(python, folder / "project")
-        given = variables.with_first_on_path(given, python.parent)
-        hosts = [name for other in plan.project.stages for name in other.host_names]
-        given = variables.without_proxy(given, hosts)
-        given |= {
-            "BODYWORK_PIPELINE": plan.pipeline,
-            "BODYWORK_RUN": plan.run,
-            "BODYWORK_STAGE": stage.name,
-            "BODYWORK_COMMIT": plan.source.commit,
-            "BODYWORK_TARGET": self.name,
-            "GIT_COMMIT_HASH": plan.source.commit,
-            "BODYWORK_HOOK": str(HOOK),
-            "BODYWORK_HOSTS_FILE": str(self._agent.hosts_file(plan.pipeline)),
-        }
-        for output in stage.outputs:
-            given[variables.artifact_variable("OUTPUT", output.name)] = str(folder / "outputs" / output.file)
-        for artifact in stage.inputs:
-            path = self._input(plan, stage, artifact)
-            given[variables.artifact_variable("INPUT", artifact.name)] = str(path)
-        return given | dict(stage.env)
-
-    def _bring(self, plan: Plan, stage: Stage, inputs: Mapping[str, str]) -> None:
-        """Copy the stage's inputs out of the store, anew for every attempt."""
-        shutil.rmtree(self._folder(plan, stage) / "inputs", ignore_errors=True)
-        for artifact in stage.inputs:
-            self._store.get(inputs[artifact.name], self._input(plan, stage, artifact))
-
-    def _input(self, plan: Plan, stage: Stage, artifact: Input) -> Path:
-        """Where the stage finds an input; it keeps the file name of the output, for its suffix."""
-        name = artifact.output
-        with suppress(KeyError):
-            for declared in plan.project.stage(artifact.stage).outputs:
-                if declared.name == artifact.output:
-                    name = PurePosixPath(declared.file).name
-        return self._folder(plan, stage) / "inputs" / artifact.name / name
-
-    def _start_batch(self, plan: Plan, planned: PlannedStage, extra: Mapping[str, str]) -> Attempt:
-        stage, folder = planned.stage, self._folder(plan, planned.stage)
-        for output in stage.outputs:
-            (folder / "outputs" / output.file).parent.mkdir(parents=True, exist_ok=True)
-        group = plan.project.secrets_group
+        place.make_room()
         secret = {s.variable: self._secrets.read(s.secret, s.variable, group) for s in stage.secrets}
-        if stage.run.endswith(".ipynb"):
-            self._places.notebook(plan.run, stage.object_name).parent.mkdir(parents=True, exist_ok=True)
         return Attempt.start(
             stage,
-            self._command(plan, stage),
-            folder=folder / "project" / PurePosixPath(stage.run).parent,
-            variables={**self._variables(plan, planned), **secret, **extra},
-            log=self._places.log(plan.run, stage.object_name),
-            outputs=folder / "outputs",
+            place.command(python),
+            folder=place.project / PurePosixPath(stage.run).parent,
+            variables={**self._variables(place, python), **secret, **extra},
+            log=place.log,
+            outputs=place.outputs,
             store=self._store,
         )
 
-    def _definition(self, plan: Plan, planned: PlannedStage, inputs: Mapping[str, str]) -> Definition:
+    def _definition(self, place: Workplace, planned: PlannedStage, inputs: Mapping[str, str]) -> Definition:
         """What the agent has to know to keep the service running, for as long as it is wanted."""
-        stage, group = planned.stage, plan.project.secrets_group
+        stage, plan = place.stage, place.plan
+        python, group = self._prepared[stage.name].python, plan.project.secrets_group
         return Definition(
             pipeline=plan.pipeline,
             stage=stage.name,
@@ -264,10 +201,10 @@ class LocalTarget:
             fingerprint=planned.fingerprint,
             parts=planned.parts,
             inputs=dict(inputs),
-            command=self._command(plan, stage),
-            folder=str(self._folder(plan, stage) / "project"),
+            command=place.command(python),
+            folder=str(place.project),
             working_directory=str(PurePosixPath(stage.run).parent),
-            variables=self._variables(plan, planned),
+            variables=self._variables(place, python),
             secrets=tuple(
                 (s.variable, str(self._secrets.path(s.secret, s.variable, group))) for s in stage.secrets
             ),
