@@ -14,10 +14,11 @@ from pages.markdown import GENERATED, code, table
 INTRODUCTION = """
 # bodywork.yaml
 
-One file, in the root of the repository or in a folder that `--file` names. All paths in it are relative
-to its own folder. `bodywork validate` shows every error at once, with line and column; `bodywork schema`
-prints the JSON Schema of this page for editors. A stage's module runs in the module's own folder, with the
-project's folder first on `PYTHONPATH`.
+One file, in the root of the repository or in a folder of it: `bodywork deploy FOLDER`, or
+`bodywork deploy URL --file FOLDER/bodywork.yaml`. All paths in it are relative to its own folder.
+`bodywork validate` shows every error at once, with line and column; `bodywork schema` prints the JSON Schema
+of this page for editors. A stage's module runs in the module's own folder, with the project's folder first
+on `PYTHONPATH`.
 
 ```yaml
 version: "2"

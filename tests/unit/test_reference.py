@@ -11,7 +11,8 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_the_reference_is_up_to_date() -> None:
     done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "reference"), "--check"],
+        [sys.executable, "-m", "pages", "--check"],
+        cwd=ROOT / "scripts",
         capture_output=True,
         text=True,
         timeout=60,
