@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,7 +34,9 @@ def drafted(folder: Path, name: str | None = None) -> Draft:
     if file.exists():
         raise UsageError(f"{file} is there already", hint=f"check it with: bodywork validate {folder}")
     listing = {path: _text(folder / path) for path in files_below(folder)}
-    text = draft(name or folder.resolve().name, listing)
+    # The Python that runs this is one that the machine has for certain.
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    text = draft(name or folder.resolve().name, listing, version=version)
     files = {file: text}
     project, _ = read(text.encode(), file=str(file), files=None)
     for stage in project.stages:

@@ -10,7 +10,7 @@ from bodywork.cli import options
 
 
 @click.command(epilog="Example: bodywork delete iris --yes")
-@click.argument("pipeline")
+@options.pipeline
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @options.target
 def command(pipeline: str, yes: bool, target: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import click
 
+from bodywork.cli import options
+
 
 @click.command(epilog="Example: bodywork logs iris serve --follow")
-@click.argument("pipeline")
+@options.pipeline
 @click.argument("stage", required=False)
 @click.option("--run", help="The run, or the beginning of its id (default: the newest).")
 @click.option("--follow", is_flag=True, help="Go on as more is printed; end with Ctrl-C.")

@@ -10,6 +10,21 @@ from typing import Any
 
 import click
 
+
+def known_pipelines(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The pipelines that the shell offers to complete; none when they cannot be read."""
+    from bodywork.app.parts import Parts
+    from bodywork.errors import BodyworkError
+
+    try:
+        names = Parts(Parts.ours_now()).history.pipelines()
+    except BodyworkError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+pipeline = click.argument("pipeline", shell_complete=known_pipelines)
+any_pipeline = click.argument("pipeline", required=False, shell_complete=known_pipelines)
 target = click.option(
     "--target", default="local", envvar="BODYWORK_TARGET", show_default=True, help="Where to run: local."
 )

@@ -8,7 +8,7 @@ from bodywork.cli import options
 
 
 @click.command(epilog="Example: bodywork resume iris")
-@click.argument("pipeline")
+@options.pipeline
 @click.option("--run", help="The run, or the beginning of its id (default: the newest).")
 @options.output
 def command(pipeline: str, run: str | None, output: str) -> int:

@@ -8,7 +8,7 @@ from bodywork.cli import options
 
 
 @click.command(epilog="Example: bodywork rollback iris --to 20260301-060000-1a2b")
-@click.argument("pipeline")
+@options.pipeline
 @click.option("--to", metavar="RUN", help="The run that made the release (default: the release before).")
 @options.target
 @options.output

@@ -11,7 +11,7 @@ from bodywork.cli.words import COLOURS, ago, duration
 
 
 @click.command(epilog="Example: bodywork runs iris --limit 5")
-@click.argument("pipeline", required=False)
+@options.any_pipeline
 @click.option("--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many to show.")
 @options.output
 def command(pipeline: str | None, limit: int, output: str) -> None:

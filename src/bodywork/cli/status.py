@@ -10,6 +10,7 @@ import click
 
 from bodywork.cli import options
 from bodywork.cli.words import COLOURS, ago, duration
+from bodywork.run.states import StageState
 
 if TYPE_CHECKING:
     from bodywork.app.status import Status
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command(epilog="Example: bodywork status iris --output json")
-@click.argument("pipeline", required=False)
+@options.any_pipeline
 @click.option("--run", help="Show this run (default: the newest).")
 @options.output
 def command(pipeline: str | None, run: str | None, output: str) -> None:
@@ -76,7 +77,7 @@ def _lines(one: Status) -> Iterator[str]:
         if stage.started is not None:
             took = f"  {duration((stage.ended or time.time()) - stage.started)}"
         word = click.style(f"{stage.state:10}", fg=COLOURS[str(stage.state)])
-        why = f"  {stage.reason}" if stage.reason else ""
+        why = f"  {stage.reason}" if stage.reason and stage.state is not StageState.SUCCEEDED else ""
         yield f"  {planned.stage.name:{width}}  {planned.stage.kind:7}  {word}{took}{why}"
     if one.services:
         yield "services"

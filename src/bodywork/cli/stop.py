@@ -8,7 +8,7 @@ from bodywork.cli import options
 
 
 @click.command(epilog="Example: bodywork stop iris")
-@click.argument("pipeline")
+@options.pipeline
 @options.target
 def command(pipeline: str, target: str) -> None:
     """Cancel the run of PIPELINE that is in progress, or close an interrupted one.

@@ -12,7 +12,6 @@ from bodywork.spec.names import label
 from bodywork.spec.scalar import resolve
 
 SAMPLE = "train.py"
-PYTHON = "3.12"
 
 HEAD = """\
 # What `bodywork deploy` runs from this project, and in which order.
@@ -61,16 +60,16 @@ if __name__ == "__main__":
 '''
 
 
-def draft(name: str, files: Mapping[str, str | None]) -> str:
+def draft(name: str, files: Mapping[str, str | None], *, version: str = "3.12") -> str:
     """A native bodywork.yaml for a folder called `name` that is valid for its `files`.
 
     `files` maps paths below the folder to the texts of small sources and requirement files, and
-    to None for all others. Where nothing looks like a stage, the text names the module `train.py`
-    (see `draft_module`).
+    to None for all others. `version` is the Python to ask for where the files name none. Where
+    nothing looks like a stage, the text names the module `train.py` (see `draft_module`).
     """
     found = guess(files)
     text = HEAD.format(
-        name=_scalar(label(name, "project")[:LONGEST_NAME].rstrip("-")), python=python(files, PYTHON)
+        name=_scalar(label(name, "project")[:LONGEST_NAME].rstrip("-")), python=python(files, version)
     )
     if not found:
         sample = Guess(name="train", run=SAMPLE, rank=TRAIN, port=None, requirements=())

@@ -113,6 +113,7 @@ class Workplace:
             "GIT_COMMIT_HASH": self.plan.source.commit,
             "BODYWORK_HOOK": str(HOOK),
             "BODYWORK_HOSTS_FILE": str(hosts),
+            "EVENTLET_NO_GREENDNS": "yes",  # its own resolver knows no siblings
         }
         for output in self.stage.outputs:
             name = variables.artifact_variable("OUTPUT", output.name)
