@@ -111,9 +111,8 @@ def set_for_stages() -> set[str]:
     for file in ("target.py", "replica.py", "variables.py"):
         for node in ast.walk(ast.parse((ROOT / "targets" / "local" / file).read_text())):
             keys = node.keys if isinstance(node, ast.Dict) else []
-            found |= {
-                key.value for key in keys if isinstance(key, ast.Constant) and NAME.fullmatch(str(key.value))
-            }
+            names = [str(key.value) for key in keys if isinstance(key, ast.Constant)]
+            found.update(name for name in names if NAME.fullmatch(name))
     return found
 
 
