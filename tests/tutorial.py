@@ -13,6 +13,7 @@ CHANGING = (
     (r"\d{8}-\d{6}-[0-9a-f]{4}", "RUN"),
     (r"\b[0-9a-f]{40}\b|\b[0-9a-f]{12}\b", "COMMIT"),
     (r"\b127\.\d+\.\d+\.\d+\b", "ADDRESS"),
+    (r'python: "3\.\d+"', "python: VERSION"),
     (r", \d+ MiB of memory", ""),
     (r" \[its environment will be built\]", ""),
     (r"(?m)^(building \d+ environments?|resolving packages).*$", ""),
