@@ -104,3 +104,12 @@ def test_each_move_of_a_stage_is_explained() -> None:
     explained = set(re.findall(r"^\| `(\w+)` \| `(\w+)` \| .+ \|$", stages, re.MULTILINE))
     moves = {(str(before), str(after)) for before, allowed in STAGE_MOVES.items() for after in allowed}
     assert explained == moves
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    """A path that is not whole is one in the folder that was named last."""
+    package = ROOT / "src" / "bodywork"
+    folders = [package, *(path for path in package.rglob("*") if path.is_dir())]
+    text = FENCE.sub("", (ROOT / "docs" / "explanation" / "architecture.md").read_text())
+    for name in re.findall(r"`([a-z_/0-9]+\.py)`", text):
+        assert any((folder / name).exists() for folder in folders), f"there is no {name}"
