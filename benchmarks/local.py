@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import shutil
+import socket
 import statistics
 import subprocess
 import sys
@@ -194,36 +195,36 @@ def train_and_serve(bench: Bench, quick: bool) -> Iterator[Figure]:
 
 def hand_made(bench: Bench, project: Path) -> tuple[float, float]:
     """Seconds for venv, pip install and the modules one after the other; and for the modules alone."""
-    folder = bench.folder / "by-hand"
-    plan = json.loads(
-        bench.bodywork("plan", str(project), "--output", "json")
-        if not (folder / "plan.json").exists()
-        else (folder / "plan.json").read_text()
-    )
-    sys.path.insert(0, str(ROOT / "src"))
     from bodywork.spec.read import read
 
+    folder = bench.folder / "by-hand"
     spec, _ = read((project / "bodywork.yaml").read_bytes(), file="bodywork.yaml", files=None)
-    packages = sorted({package for stage in spec.stages for package in stage.requirements.packages})
-    assert plan["pipeline"] == spec.name
+    files = {stage.requirements.file for stage in spec.stages if stage.requirements.file}
+    # A copy whose service listens at a port that nothing else has.
+    project = shutil.copytree(project, bench.folder / "by-hand-project")
+    port = free_port()
+    for module in project.rglob("*.py"):
+        module.write_text(module.read_text().replace("port=5000", f"port={port}"))
 
     def install() -> None:
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-        pip = [folder / "bin/pip", "install", "-q", "--no-cache-dir", *packages]
-        subprocess.run(pip, check=True, env=bench.env)
+        for file in files:
+            pip = [folder / "bin/pip", "install", "-q", "--no-cache-dir", "-r", project / file]
+            subprocess.run(pip, check=True, env=bench.env)
 
     def modules() -> None:
         artifacts: dict[str, str] = {}
         for stage in spec.stages:
-            env = bench.env | {"BODYWORK_RUN": "by-hand", "PYTHONPATH": str(project), "PORT": "5998"}
+            env = bench.env | {"BODYWORK_RUN": "by-hand", "PYTHONPATH": str(project)}
             for output in stage.outputs:
                 path = str(folder / f"{stage.name}-{output.file}")
                 artifacts[f"{stage.name}.{output.name}"] = path
                 env[f"BODYWORK_OUTPUT_{output.name.upper()}"] = path
             for one in stage.inputs:
                 env[f"BODYWORK_INPUT_{one.name.upper()}"] = artifacts[f"{one.stage}.{one.output}"]
-            command = [folder / "bin/python", stage.run, *stage.args]
-            with until_ready(command, project, env, str(stage.kind), getattr(stage.does, "port", 0)):
+            command = [folder / "bin/python", Path(stage.run).name, *stage.args]
+            where = (project / stage.run).parent
+            with until_ready(command, where, env, str(stage.kind), port):
                 pass
 
     installed = seconds(install)
@@ -231,14 +232,21 @@ def hand_made(bench: Bench, project: Path) -> tuple[float, float]:
     return installed + first, seconds(modules)
 
 
+def free_port() -> int:
+    """A port that is free on loopback now."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+        return port
+
+
 @contextmanager
 def until_ready(
     command: list[object], folder: Path, env: dict[str, str], kind: str, port: int
 ) -> Iterator[None]:
     """Run a module to its end, or, for a service, until it answers."""
-    import socket
-
-    child = subprocess.Popen([str(word) for word in command], cwd=folder, env=env, stdout=subprocess.DEVNULL)
+    words = [str(word) for word in command]
+    child = subprocess.Popen(words, cwd=folder, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         while kind == "service" and child.poll() is None:
             with socket.socket() as one:
