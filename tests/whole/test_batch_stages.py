@@ -198,7 +198,7 @@ def test_uncommitted_work_is_deployed_as_a_snapshot(tool: Tool, repository: Repo
     repository.commit(one_stage("print('committed')\n"))
     repository.write({"one.py": "print('changed')\n"})
     answer = tool.good("deploy", ".", cwd=repository.path)
-    assert "uncommitted work (1 changed file) is deployed as snapshot commit" in answer.err
+    assert "uncommitted work (1 changed file) is taken as snapshot commit" in answer.err
     assert "one | changed" in answer.out
     assert repository.git("status", "--porcelain") == "M one.py"
     commit = tool.good("status", "demo", "-o", "json").json["commit"]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bodywork.environment import Environments, Lock
-from bodywork.errors import BodyworkError, Problem, UsageError
+from bodywork.errors import BodyworkError, NotFoundError, Problem, UsageError
 from bodywork.git import Commit, Git
 from bodywork.run.plan import Source
 from bodywork.spec.model import Project, Stage
@@ -43,7 +43,7 @@ def read_project(commit: Commit, file: str) -> Checkout:
     """The project whose bodywork.yaml is at `file` of a commit."""
     folder = PurePosixPath(file).parent.as_posix()
     folder = "" if folder == "." else folder
-    text = commit.read(file)
+    text = _text(commit, file)
     project, warnings = read(text, file=file, files=commit.files(folder))
     source = Source(
         repository=commit.repository,
@@ -54,6 +54,19 @@ def read_project(commit: Commit, file: str) -> Checkout:
         files=commit.digest(folder, without=(file,)),
     )
     return Checkout(commit=commit, source=source, project=project, warnings=warnings)
+
+
+def _text(commit: Commit, file: str) -> bytes:
+    """The text of bodywork.yaml. Raises NotFoundError that says where there is one, or how to make it."""
+    try:
+        return commit.read(file)
+    except NotFoundError as error:
+        others = [path for path in commit.files() if PurePosixPath(path).name == FILE]
+        hint = "write one with: bodywork init"
+        if others:
+            known = ", ".join(others[:5])
+            hint = f"there is {known}: bodywork deploy {commit.repository} --file {others[0]}"
+        raise NotFoundError(error.message, hint=hint) from None
 
 
 def _check_inside(file: str) -> None:

@@ -83,7 +83,7 @@ def _check_out(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
     commit = checkout.commit
     if commit.snapshot:
         files = f"{commit.changes} changed file{'s' if commit.changes != 1 else ''}"
-        watcher.note(f"uncommitted work ({files}) is deployed as snapshot commit {commit.commit[:12]}")
+        watcher.note(f"uncommitted work ({files}) is taken as snapshot commit {commit.commit[:12]}")
     else:
         watcher.note(f"{commit.repository} at {commit.ref} is commit {commit.commit[:12]}")
     return checkout

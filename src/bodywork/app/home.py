@@ -33,7 +33,7 @@ class Home:
         """Make both folders. Raises MachineError when they cannot be written to."""
         for folder, variable in ((self.state, "BODYWORK_HOME"), (self.cache, "BODYWORK_CACHE")):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 writable = os.access(folder, os.W_OK)
             except OSError as error:
                 raise MachineError(

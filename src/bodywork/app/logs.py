@@ -11,9 +11,9 @@ from bodywork.app.parts import Parts
 from bodywork.app.past import records_of, state_of
 from bodywork.errors import NotFoundError
 from bodywork.history import RunRecord
-from bodywork.run.events import StageEnded, StageStarted
+from bodywork.run.events import StageStarted
 from bodywork.run.plan import Plan
-from bodywork.run.states import RunState, StageState
+from bodywork.run.states import RunState
 from bodywork.spec.model import Kind, Stage
 
 POLL = 0.2
@@ -100,7 +100,8 @@ def _chosen(plan: Plan, stage: str | None) -> list[Stage]:
     if not chosen:
         raise NotFoundError(
             f"run {plan.run} of {plan.pipeline} has no stage {stage}",
-            hint=f"its stages are: {', '.join(s.name for s in stages)}",
+            hint=f"its stages are: {', '.join(s.name for s in stages)}; "
+            f"other runs: bodywork runs {plan.pipeline}",
         )
     return chosen
 
@@ -120,22 +121,18 @@ def _paths(parts: Parts, record: RunRecord, plan: Plan, stages: list[Stage]) -> 
 
 
 def _releases(parts: Parts, record: RunRecord, plan: Plan) -> dict[str, str]:
-    """The run that rolled out each service of a run: an unchanged one was rolled out earlier."""
-    releases = {planned.stage.name: record.run for planned in plan.stages}
-    unchanged = {
-        event.stage
-        for event in parts.history.events(record.run)
-        if isinstance(event, StageEnded) and event.state is StageState.UNCHANGED
-    }
-    for earlier in parts.history.runs(record.pipeline):
-        if not unchanged:
+    """The run that started each service: an earlier one where this run left it as it was."""
+    wanted = {planned.stage.name for planned in plan.stages if planned.stage.kind is Kind.SERVICE}
+    releases = dict.fromkeys(wanted, record.run)
+    for run in parts.history.runs(record.pipeline):
+        if not wanted:
             break
-        if earlier.run >= record.run:
+        if run.run > record.run:
             continue
-        for event in parts.history.events(earlier.run):
-            if isinstance(event, StageStarted) and event.stage in unchanged:
-                releases[event.stage] = earlier.run
-                unchanged.discard(event.stage)
+        for event in parts.history.events(run.run):
+            if isinstance(event, StageStarted) and event.stage in wanted:
+                releases[event.stage] = run.run
+                wanted.discard(event.stage)
     return releases
 
 

@@ -18,16 +18,24 @@ def state_of(parts: Parts, record: RunRecord) -> RunState:
     """A run's state: one that is recorded as running, but that no command holds, is interrupted."""
     if record.state is not RunState.RUNNING:
         return record.state
-    path = parts.home.pipeline_lock(record.target, record.pipeline)
-    held = holder(path)
-    return RunState.RUNNING if held and held.run == record.run else RunState.INTERRUPTED
+    held = holder(parts.home.pipeline_lock(record.target, record.pipeline))
+    if held and held.run == record.run:
+        return RunState.RUNNING
+    # It may have ended between the reading of the record and the look at the lock.
+    now = parts.history.run(record.run).state
+    return RunState.INTERRUPTED if now is RunState.RUNNING else now
 
 
 def left_by(history: History, run: str) -> tuple[Plan, dict[str, str]]:
     """A run's plan, and the handles by stage of attempts whose end was not recorded."""
     plan = history.plan(run)
-    view = RunView(planned.stage.name for planned in plan.all_stages)
-    return plan, view.replay(history.events(run)).unfinished()
+    return plan, view_of(plan).replay(history.events(run)).unfinished()
+
+
+def view_of(plan: Plan) -> RunView:
+    """The view of a run of which nothing has happened yet."""
+    handler = plan.on_failure.stage.name if plan.on_failure else None
+    return RunView((planned.stage.name for planned in plan.all_stages), handler)
 
 
 def newest_artifacts(history: History, pipeline: str, target: str) -> dict[tuple[str, str], str]:

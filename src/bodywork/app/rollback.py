@@ -60,7 +60,7 @@ async def _release_to_go_back_to(parts: Parts, pipeline: str, to: str | None, ta
             return release
     raise UsageError(
         f"there is no earlier release of {pipeline} to go back to",
-        hint=f"a release is made by each run that succeeds: bodywork runs {pipeline}",
+        hint="a release is made by each run of a whole workflow with services that succeeds",
     )
 
 

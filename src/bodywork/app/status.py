@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from bodywork.app.parts import Parts
-from bodywork.app.past import records_of, state_of
+from bodywork.app.past import records_of, state_of, view_of
 from bodywork.app.times import rfc3339
 from bodywork.history import RunRecord
 from bodywork.run.plan import ObservedService, Plan
 from bodywork.run.replay import RunView
-from bodywork.run.states import RunState
+from bodywork.run.states import RunState, StageState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +25,12 @@ class Status:
     view: RunView
     services: tuple[ObservedService, ...]
 
+    def state_of(self, stage: str) -> str:
+        """A stage's state; what was going on in a run that is interrupted is interrupted, too."""
+        state = self.view.stages[stage].state
+        going = state in (StageState.RUNNING, StageState.PREPARING)
+        return str(self.state) if going and self.state is RunState.INTERRUPTED else str(state)
+
     def document(self) -> dict[str, Any]:
         """The JSON object that `deploy` and `status PIPELINE` print."""
         return {
@@ -35,7 +41,10 @@ class Status:
             "state": str(self.state),
             "reason": self.record.reason,
             "stages": [
-                stage_document(planned.stage.name, str(planned.stage.kind), self.view)
+                {
+                    **stage_document(planned.stage.name, str(planned.stage.kind), self.view),
+                    "state": self.state_of(planned.stage.name),
+                }
                 for planned in self.plan.all_stages
             ],
             "services": [service_document(service) for service in self.services],
@@ -93,22 +102,17 @@ def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
     """A pipeline at its newest run, or at run `run`. Raises NotFoundError."""
     newest = records_of(parts, pipeline)[0]
     record = parts.history.run(run) if run else newest
+    state = state_of(parts, record)  # before its events: a run that has ended has all of them
     plan = parts.history.plan(record.run)
     view = view_of(plan).replay(parts.history.events(record.run))
     observed = asyncio.run(parts.target(record.target).observe(pipeline))
     return Status(
         record=record,
-        state=state_of(parts, record),
+        state=state,
         plan=plan,
         view=view,
         services=tuple(service for _, service in sorted(observed.items())),
     )
-
-
-def view_of(plan: Plan) -> RunView:
-    """The view of a run of which nothing has happened yet."""
-    handler = plan.on_failure.stage.name if plan.on_failure else None
-    return RunView((planned.stage.name for planned in plan.all_stages), handler)
 
 
 def overview(parts: Parts) -> list[Status]:

@@ -31,7 +31,9 @@ def validate(parts: Parts, location: str, *, ref: str | None, file: str | None) 
     if ref is None and path.exists():
         return _on_disk(path, file)
     if ref is None and _looks_like_a_path(location):
-        raise NotFoundError(f"there is no file or folder {location}")
+        raise NotFoundError(
+            f"there is no file or folder {location}", hint=f"write one with: bodywork init {path.parent}"
+        )
     checkout = check_out(parts.git, location, ref=ref, file=file, offline=False)
     return Validated(file=checkout.source.file, project=checkout.project, warnings=checkout.warnings)
 

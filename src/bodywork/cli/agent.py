@@ -40,7 +40,10 @@ def status(output: str) -> None:
         listed = [_document(service) for service in services]
         options.print_json({"running": found is not None} | document | {"services": listed})
     elif found is None:
+        stopped = [f"{pipeline}/{stage}" for pipeline, stage, _ in parts.history.services()]
         click.echo("the agent is not running; it starts by itself with the first service")
+        if stopped:
+            click.echo(f"stopped services: {', '.join(stopped)}; bring them back with: bodywork agent start")
     else:
         click.echo(f"the agent runs: process {found.pid}, watched by process {found.watchdog}")
         for service in services:
@@ -52,7 +55,8 @@ def _lines(service: ServiceStatus) -> Iterator[str]:
     name = f"{service.definition.pipeline}/{service.definition.stage}"
     yield f"  {name}  {service.state}  {service.url}  {service.reason}".rstrip()
     for replica in service.replicas:
-        restarts = f", {replica.restarts} restarts" if replica.restarts else ""
+        times = f"{replica.restarts} time{'s' * (replica.restarts != 1)}"
+        restarts = f", restarted {times}" if replica.restarts else ""
         why = f": {replica.reason}" if replica.reason else ""
         yield f"    replica {replica.number}  process {replica.pid}  {replica.state}{restarts}{why}"
 

@@ -40,7 +40,7 @@ def finish(parts: Parts, outcome: Outcome, output: str) -> int:
     if outcome.state is not RunState.SUCCEEDED:
         raise RunFailedError(
             f"run {outcome.run} of {outcome.pipeline} failed: {outcome.reason}",
-            hint=f"see all output with: bodywork logs {name} --run {outcome.run}; "
-            f"when the cause is gone, go on with: bodywork resume {name}",
+            hint=f"all output: bodywork logs {name} --run {outcome.run}; after a change of the project "
+            f"deploy it again; when the cause lay elsewhere and is gone: bodywork resume {name}",
         )
     return 0

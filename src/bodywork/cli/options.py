@@ -69,7 +69,9 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
         (
             click.argument("repository", default="."),
             click.option("--ref", help="Branch, tag or commit; without it the default branch."),
-            click.option("--file", "-f", help="Path of bodywork.yaml in the repository."),
+            click.option(
+                "--file", "-f", help="Path of bodywork.yaml, from REPOSITORY on (default: bodywork.yaml)."
+            ),
             target,
             click.option(
                 "--only",

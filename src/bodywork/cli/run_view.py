@@ -6,6 +6,7 @@ stdout has room for one document only, and everything else goes to stderr.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from types import TracebackType
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
-from bodywork.app.status import view_of
+from bodywork.app.past import view_of
 from bodywork.cli.notes import Notes
 from bodywork.cli.words import COLOURS, duration, size
 from bodywork.run.events import (
@@ -122,6 +123,10 @@ class RunWatcher(Notes):
     def _write(self, text: str) -> None:
         if self._live is not None:
             self._live.above(text)
-        else:
+            return
+        try:
             self._stream.write(text)
             self._stream.flush()
+        except BrokenPipeError:
+            # The reader has gone (`| head`). The run goes on, and nobody is told of it here.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())

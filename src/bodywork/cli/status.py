@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import click
 
 from bodywork.cli import options
 from bodywork.cli.words import COLOURS, ago, duration
-from bodywork.run.states import StageState
+from bodywork.run.states import RunState, StageState
 
 if TYPE_CHECKING:
     from bodywork.app.status import Status
@@ -74,11 +75,14 @@ def _lines(one: Status) -> Iterator[str]:
     for planned in one.plan.all_stages:
         stage = one.view.stages[planned.stage.name]
         took = ""
-        if stage.started is not None:
+        if stage.started is not None and (stage.ended or one.state is RunState.RUNNING):
             took = f"  {duration((stage.ended or time.time()) - stage.started)}"
-        word = click.style(f"{stage.state:10}", fg=COLOURS[str(stage.state)])
+        state_word = one.state_of(planned.stage.name)
+        word = click.style(f"{state_word:11}", fg=COLOURS[state_word])
         why = f"  {stage.reason}" if stage.reason and stage.state is not StageState.SUCCEEDED else ""
         yield f"  {planned.stage.name:{width}}  {planned.stage.kind:7}  {word}{took}{why}"
     if one.services:
         yield "services"
         yield from service_lines(one.services)
+    if one.state is RunState.INTERRUPTED:
+        yield f"its command has died; go on with: bodywork resume {shlex.quote(record.pipeline)}"

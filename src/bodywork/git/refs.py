@@ -97,7 +97,8 @@ def nothing(location: Location, refs: Mapping[str, str], ref: str | None) -> Usa
     """The error for a name that is not there; `refs` are those that are."""
     if not refs:
         return UsageError(
-            f"{location.name} has no commit yet", hint="commit something, push it, and try again"
+            f"{location.name} has no commit yet",
+            hint="commit something first; `bodywork init` writes a first bodywork.yaml",
         )
     names = [name.split("/", 2)[2] for name in refs if name.startswith(("refs/heads/", "refs/tags/"))]
     some = ", ".join(names[:5]) + (" ..." if len(names) > 5 else "")
@@ -106,7 +107,7 @@ def nothing(location: Location, refs: Mapping[str, str], ref: str | None) -> Usa
             f"{location.name} does not say which branch is its main one", hint=f"name a branch: {some}"
         )
     near = difflib.get_close_matches(ref.removeprefix("origin/"), names, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {some}"
+    hint = f"did you mean {' or '.join(near)}?" if near else f"it has {some}"
     if SHORT.fullmatch(ref) and not near:
         hint = _NOT_PUSHED
     return NotFoundError(f"{location.name} has no branch, tag or commit {ref}", hint=hint)

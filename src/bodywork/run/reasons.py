@@ -26,12 +26,15 @@ def startup_timeout(seconds: float, obstacle: str, last_lines: Sequence[str]) ->
 
 def run_failed(failures: Sequence[tuple[str, str]]) -> str:
     """`failures` are stages and their reasons, the first failure first."""
-    if len(failures) == 1:
-        stage, reason = failures[0]
-        first_line = reason.partition("\n")[0]
-        return f"{stage} failed: {first_line}" if reason else f"{stage} failed"
-    *first, last = [stage for stage, _ in failures]
-    return f"{', '.join(first)} and {last} failed"
+    return "; ".join(_failed(stage, reason) for stage, reason in failures)
+
+
+def _failed(stage: str, reason: str) -> str:
+    """One line about a failure: what is quoted below the reason's first line is in the stage's own."""
+    line, _, quoted = reason.partition("\n")
+    if quoted:
+        line = line.rpartition(";")[0] or line.rstrip(":")
+    return f"{stage} failed: {line}" if line else f"{stage} failed"
 
 
 def variables_on_failure(plan: Plan, stage: str, reason: str) -> dict[str, str]:

@@ -168,7 +168,8 @@ class _Reader:
         hints = self._hints.get(kind)
         if hints is None:
             hints = self._hints[kind] = typing.get_type_hints(kind)
-        values = {name: value for name, value in document.items() if name != "is"}
+        # What another version of bodywork has written besides is passed over.
+        values = {name: value for name, value in document.items() if name in hints}
         return kind(**{name: self.read(hints[name], value) for name, value in values.items()})
 
 

@@ -34,7 +34,3 @@ class Places:
         if stage is not None:
             folder /= stage
         return folder / release if stage is not None and release is not None else folder
-
-    def tree(self, cache: Path, commit: str) -> Path:
-        """The files of a commit, shared by all runs of it and never changed."""
-        return cache / "trees" / commit
