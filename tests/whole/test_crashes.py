@@ -104,3 +104,27 @@ def test_a_run_without_network_when_everything_was_there_before(tool: Tool, repo
         ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://127.0.0.1:9"
     )
     assert "one | 1." in tool.good("deploy", str(repository.path)).out
+
+
+def test_a_run_killed_while_it_tells_of_its_second_failure_can_be_left_behind(
+    tool: Tool, repository: Repository
+) -> None:
+    flag, told = tool.home / "flag", tool.home / "told"
+    repository.commit(
+        {
+            "bodywork.yaml": f"{HEAD}on_failure: tell\nworkflow: bad\nstages:\n"
+            "  bad: {run: bad.py}\n  tell: {run: tell.py}\n",
+            "bad.py": "raise SystemExit(1)\n",
+            "tell.py": f"import os, time\nopen({str(told)!r}, 'a').write('x')\n"
+            f"time.sleep(300 if os.path.exists({str(flag)!r}) else 0)\n",
+        }
+    )
+    assert tool("deploy", str(repository.path)).code == 1
+    flag.touch()
+    child = tool.start("resume", "demo")
+    wait_for(lambda: told.read_text() == "xx")
+    child.kill()
+    child.communicate()
+    flag.unlink()
+    assert tool("deploy", str(repository.path)).code == 1
+    assert told.read_text() == "xxx"

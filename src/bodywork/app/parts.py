@@ -70,7 +70,7 @@ class Parts:
     def agent(self) -> AgentClient:
         from bodywork.targets.local.client import AgentClient
 
-        return AgentClient(self.home.state)
+        return AgentClient(self.home.state, store=lambda: self.history)
 
     @cached_property
     def places(self) -> Places:

@@ -225,6 +225,8 @@ def decided_at_last(
             if observed.inputs.get(i.name) != inputs.get(i.name)
         ]
         return Action.REPLACE, f"{_listed(changed, 'and') or 'what it reads'} changed"
+    if not observed.ready:
+        return Action.REPLACE, f"none of its replicas is ready{observed.reason and f': {observed.reason}'}"
     return Action.KEEP, "same files, packages, settings and inputs"
 
 

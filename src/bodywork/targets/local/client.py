@@ -7,7 +7,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from bodywork.targets.local.protocol import (
     socket_path,
     stopped_marker,
 )
+from bodywork.targets.local.record import ServiceStore
+from bodywork.targets.local.wanted import stored
 
 START = 10.0
 """Seconds that an agent has to answer after its start."""
@@ -45,10 +47,20 @@ class NoAgentError(UnreachableError):
 
 
 class AgentClient:
-    """Asks the agent of `home`. `command` starts one, with BODYWORK_HOME in its environment."""
+    """Asks the agent of `home`. `command` starts one, with BODYWORK_HOME in its environment.
 
-    def __init__(self, home: Path, *, command: Sequence[str] | None = None) -> None:
+    `store` opens what the agent writes down: which services are wanted while none runs.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        command: Sequence[str] | None = None,
+        store: Callable[[], ServiceStore] | None = None,
+    ) -> None:
         self._home = home.absolute()
+        self._store = store
         self._command = tuple(command or (sys.executable, "-m", "bodywork", "agent", "run"))
 
     def hosts_file(self, pipeline: str) -> Path:
@@ -77,11 +89,11 @@ class AgentClient:
         return AgentStatus.of(answer["status"])
 
     async def services(self, pipeline: str | None = None) -> list[ServiceStatus]:
-        """The services that the agent looks after; none when no agent runs."""
+        """The services that the agent looks after, or would if it ran."""
         try:
             answer = await self._ask("services", pipeline=pipeline)
         except NoAgentError:
-            return []
+            return [] if self._store is None else stored(self._store(), pipeline)
         return [ServiceStatus.of(data) for data in answer["services"]]
 
     async def rollout(self, definition: Definition) -> AsyncGenerator[Sign, None]:
@@ -130,9 +142,10 @@ class AgentClient:
         if not stages:
             return
         if await self.status() is None:
-            if not self.hosts_file(pipeline).exists():
+            wanted = {service.definition.stage for service in await self.services(pipeline)}
+            if wanted.isdisjoint(stages) and not self.hosts_file(pipeline).exists():
                 return
-            await self.ensure()
+            await self.ensure()  # it knows what is left of them
         await self._ask("remove", wait=STOP, pipeline=pipeline, stages=sorted(stages))
 
     async def stop(self) -> None:
