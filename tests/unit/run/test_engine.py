@@ -107,7 +107,7 @@ class TestFailure:
 
     def test_several_failures_are_all_named(self) -> None:
         ran = run(plan(batch("a"), batch("b")), {"a": acts(BAD), "b": acts(BAD)})
-        assert ran.end.reason == "a failed: exited with 1; b failed: exited with 1"
+        assert ran.end.reason == "a failed: exited with 3; b failed: exited with 3"
 
 
 class TestOnFailure:
