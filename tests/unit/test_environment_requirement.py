@@ -105,8 +105,7 @@ def test_the_name_of_a_requirement(line: str, name: str | None):
     ("line", "path"),
     [
         ("./lib", "lib"),
-        ("-e .", "."),
-        ("--editable=./lib", "lib"),
+        (".", "."),
         ("lib @ ./lib ; python_version > '3'", "lib"),
         ("./lib[extra]", "lib"),
         ("wheels/x-1.0-py3-none-any.whl --hash=sha256:00", "wheels/x-1.0-py3-none-any.whl"),
@@ -131,3 +130,16 @@ def test_the_digest_of_a_folder_changes_with_content_and_names(tmp_path: Path):
     (tmp_path / "a.py").rename(tmp_path / "b.py")
 
     assert len({first, second, tree_digest(tmp_path)}) == 3
+
+
+@pytest.mark.parametrize(
+    ("line", "installed"),
+    [
+        ("-e .", "."),
+        ("-e lib[extra]", "./lib[extra]"),
+        ("--editable=../lib", "../lib"),
+        ("-e git+https://example.org/lib.git@v1#egg=lib", "git+https://example.org/lib.git@v1#egg=lib"),
+    ],
+)
+def test_editable_packages_are_installed_like_any(line: str, installed: str):
+    assert read_lines(Path("/project"), line).requirements == (installed,)

@@ -98,10 +98,11 @@ def resolution_date(checkout: Checkout, as_of: datetime | None) -> datetime | No
 
 
 async def lock_environments(
-    environments: Environments, project: Project, *, folder: Path, as_of: datetime | None
+    environments: Environments, project: Project, *, tree: Path, folder: str, as_of: datetime | None
 ) -> dict[str, Lock]:
     """The locks of all stages, `on_failure` included, by stage name; made at the same time.
 
+    `tree` holds the commit's files, `folder` is the project's in there.
     Raises what is wrong with the first stage whose packages cannot be locked, naming that stage.
     """
     stages = (*project.stages, *((project.on_failure,) if project.on_failure else ()))
@@ -120,10 +121,11 @@ async def lock_environments(
             work = locked(
                 requirements=stage.requirements,
                 python=stage.python,
-                folder=folder,
+                folder=tree / folder,
                 as_of=as_of,
                 setuptools=project.setuptools,
                 notebook=notebook,
+                root=tree,
             )
             tasks[key] = asyncio.ensure_future(work)
         return tasks[key]

@@ -99,7 +99,7 @@ async def _plan(
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     as_of = await asyncio.to_thread(resolution_date, checkout, request.as_of)
     locking = asyncio.ensure_future(
-        lock_environments(parts.environments, project, folder=tree / checkout.source.folder, as_of=as_of)
+        lock_environments(parts.environments, project, tree=tree, folder=checkout.source.folder, as_of=as_of)
     )
     if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
         watcher.note(f"resolving packages as of {f'{as_of:%Y-%m-%d}' if as_of else 'now'}")

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -42,7 +43,7 @@ class Asked:
     `what` names it in messages; `file` is the project's file, if one is named; `folder` is where
     its relative paths begin. `extra` are requirements that are added. `indexes` are options for
     those of which the project's own settings tell uv while it resolves, but not while it
-    installs. `key` is a SHA-256.
+    installs. `builds` says that folders of the project are among the packages. `key` is a SHA-256.
     """
 
     way: Way
@@ -55,7 +56,8 @@ class Asked:
     indexes: tuple[str, ...]
     python: str
     as_of: datetime | None
-    key: str
+    builds: bool = False
+    key: str = ""
 
     @property
     def resolves(self) -> bool:
@@ -69,6 +71,12 @@ class Asked:
     @property
     def when(self) -> str:
         return f" as of {self.as_of:%Y-%m-%d}" if self.as_of and self.resolves else ""
+
+
+def moved(asked: Asked, root: Path, copy: Path) -> Asked:
+    """The same question about a copy of `root`, in which the project's files are."""
+    file = copy / asked.file.relative_to(root) if asked.file else None
+    return replace(asked, folder=copy / asked.folder.relative_to(root), file=file)
 
 
 def read(
@@ -97,9 +105,9 @@ def read(
         indexes=() if way == "pylock" else _indexes(where),
         python=python,
         as_of=date,
-        key="",
     )
-    return Asked(**{**vars(asked), "key": _key(asked)})
+    paths = _paths(asked)
+    return replace(asked, builds=any(path.is_dir() for path in paths), key=_key(asked, paths))
 
 
 def _source(requirements: Requirements, folder: Path) -> tuple[Way, Path, Lines, str]:
@@ -125,7 +133,8 @@ def _source(requirements: Requirements, folder: Path) -> tuple[Way, Path, Lines,
     return ("hashed" if lines.hashed else "resolve"), folder, lines, ""
 
 
-def _key(asked: Asked) -> str:
+def _paths(asked: Asked) -> list[Path]:
+    """The packages that are files or folders of the project."""
     named = (*asked.lines.requirements, *map(link_target, asked.lines.options))
     paths = [path for line in named if (path := local_path(line, asked.folder))]
     if asked.file and asked.text and _needs_files(asked.text):
@@ -136,6 +145,10 @@ def _key(asked: Asked) -> str:
                 f"{asked.what}: asks for {path.name}, which is not in the project",
                 hint="paths are relative to the folder of bodywork.yaml; is it committed?",
             )
+    return paths
+
+
+def _key(asked: Asked, paths: Sequence[Path]) -> str:
     lines = asked.lines
     parts: list[Any] = [
         *("key 1", asked.way, lines.requirements, lines.constraints, lines.options, asked.text, asked.extra),

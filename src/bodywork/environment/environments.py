@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 
-from bodywork.environment.asked import Asked, read
+from bodywork.environment.asked import Asked, moved, read
 from bodywork.environment.build import Builder, ignore
-from bodywork.environment.exclusive import Turns
+from bodywork.environment.exclusive import Turns, on_disk
 from bodywork.environment.lock import Environment, Lock
 from bodywork.environment.python import Interpreters
 from bodywork.environment.resolve import Resolver
@@ -57,11 +59,13 @@ class Environments:
         as_of: datetime | None,
         setuptools: bool = False,
         notebook: bool = False,
+        root: Path | None = None,
     ) -> Lock:
         """Lock what a stage asks for, with the index as it was at `as_of` (None: as it is now).
 
         `folder` holds the project's files of the commit: requirement files and packages by path
-        are relative to it. `setuptools` adds the setuptools of that time, `notebook` what running a
+        are relative to it; they may be anywhere below `root` (None: `folder`), and nothing there is
+        changed. `setuptools` adds the setuptools of that time, `notebook` what running a
         notebook needs, unless they are asked for already. The same question is answered from the
         cache, without uv and network; only "as it is now" is asked anew by each object of this
         class. Raises NotFoundError, ResolutionError, MachineError, UnreachableError.
@@ -78,7 +82,7 @@ class Environments:
         if lock := self._remembered(asked):
             return lock
         async with self._turns.turn(asked.key):
-            return self._remembered(asked) or await self._new(asked)
+            return self._remembered(asked) or await self._new(asked, root or folder)
 
     def load(self, digest: str) -> Lock:
         """The lock of that digest. Raises NotFoundError."""
@@ -111,9 +115,9 @@ class Environments:
             return None
         return self._shelf.remembered(asked.key)
 
-    async def _new(self, asked: Asked) -> Lock:
+    async def _new(self, asked: Asked, root: Path) -> Lock:
         try:
-            lock = await self._resolver.lock(asked)
+            lock = await self._resolved(asked, root)
         except UnreachableError:
             if asked.as_of is None and (known := self._shelf.remembered(asked.key)):
                 warning = "the package index is out of reach: the packages are those of an earlier lock"
@@ -122,6 +126,15 @@ class Environments:
         self._latest.add(asked.key)
         self._shelf.remember(asked.key, lock)
         return lock
+
+    async def _resolved(self, asked: Asked, root: Path) -> Lock:
+        """Builds leave files beside their sources: they get a copy of these."""
+        if not asked.builds:
+            return await self._resolver.lock(asked)
+        with on_disk(Path(tempfile.gettempdir())), tempfile.TemporaryDirectory(prefix="bodywork-lock-") as at:
+            copy = Path(at, root.name)
+            await asyncio.to_thread(shutil.copytree, root, copy, symlinks=True)
+            return await self._resolver.lock(moved(asked, root, copy))
 
     @cached_property
     def _uv(self) -> Uv:

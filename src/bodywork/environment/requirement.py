@@ -85,7 +85,9 @@ def read_lines(folder: Path, text: str, *, file: str = "", seen: tuple[str, ...]
         elif name == "--constraint":
             included = _read(folder, _beside(file, value), seen=(*seen, file))
             found += Lines(constraints=included.requirements + included.constraints)
-        elif name and name != "--editable":
+        elif name == "--editable":
+            found += Lines(requirements=(_installed(value),))
+        elif name:
             found += Lines(options=(_option(name, value),))
         else:
             found += Lines(requirements=(line,))
@@ -134,10 +136,7 @@ def normal(name: str) -> str:
 
 def local_path(line: str, folder: Path) -> Path | None:
     """The file or folder of the project that a requirement means, if it means one."""
-    words = OPTION.match(line)
-    target = words["value"] if words and LONG.get(words["name"], words["name"]) == "--editable" else line
-    if " @ " in target:
-        target = target.split(" @ ", 1)[1]
+    target = line.split(" @ ", 1)[1] if " @ " in line else line
     target = target.split(" ;")[0].split(" --")[0].strip()
     if target.startswith("file:"):
         target = re.sub(r"^file:(//)?", "", target).split("#")[0]
@@ -165,6 +164,14 @@ def tree_digest(path: Path) -> str:
         whole.update(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\0".encode())
         whole.update(file.read_bytes())
     return whole.hexdigest()
+
+
+def _installed(value: str) -> str:
+    """What `-e` names, to be installed like any package.
+
+    An environment never changes, and the build tools of before August 2022 cannot do more.
+    """
+    return value if ":" in value or value.startswith((".", "/")) else f"./{value}"
 
 
 def _option(name: str, value: str) -> str:

@@ -7,6 +7,7 @@ import shutil
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -315,6 +316,32 @@ async def test_the_projects_own_package_is_built_once_and_the_same_each_time(
     assert first.digest == second.digest
     assert before == ["lib.py", "pyproject.toml"]
     assert python(await environments().build(first), "import lib; print(lib.VERSION)").stdout == "7\n"
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("asked", ["-e .", "../lib"])
+async def test_the_projects_files_are_as_before_when_its_packages_have_a_setup_py(
+    environments: Make, project: Path, asked: str
+):
+    for folder in (project / "app", project / "lib"):
+        folder.mkdir()
+        (folder / "setup.py").write_text(
+            "import setuptools\nopen('stamp.txt', 'w').close()\n"
+            f"setuptools.setup(name={folder.name!r}, version='1', py_modules=[])\n"
+        )
+    (project / "app" / "requirements.txt").write_text(f"{asked}\nsix\n")
+    before = sorted(project.rglob("*"))
+
+    def lock() -> Any:
+        requirements = Requirements(file="requirements.txt")
+        made = environments(UV_OFFLINE="1") if (project.parent / "locks").exists() else environments()
+        return made.lock(requirements, python=OURS, folder=project / "app", as_of=JUNE, root=project)
+
+    first = await lock()
+
+    assert sorted(project.rglob("*")) == before
+    assert "six==1.16.0" in first.text and "bodywork-lock" not in first.text
+    assert (await lock()).digest == first.digest
 
 
 @pytest.mark.network
