@@ -13,7 +13,7 @@ from bodywork.process import (
     CommandError,
     Process,
     alive,
-    end_identity,
+    end_identities,
     identity,
     run,
     run_async,
@@ -75,9 +75,9 @@ async def test_a_process_is_known_by_pid_and_start_time(tmp_path: Path) -> None:
     key = identity(process.pid)
     assert key is not None and alive(key)
     assert not alive(f"{process.pid}:1")
-    end_identity(f"{process.pid}:1", grace=0.1)
+    end_identities({f"{process.pid}:1"}, grace=0.1)
     assert process.running
     process_end = process.wait()
-    end_identity(key, grace=0.1)
+    end_identities({key}, grace=0.1)
     assert not (await process_end).ok
     assert not alive(key)

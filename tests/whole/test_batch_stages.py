@@ -119,6 +119,14 @@ def test_children_that_outlive_a_stage_are_ended_with_it(
     assert not tool.processes()
 
 
+def test_a_crowd_of_children_is_ended_with_its_stage(tool: Tool, repository: Repository) -> None:
+    module = "import subprocess\nfor n in range(40):\n"
+    module += "    subprocess.Popen(['sleep', '300'], start_new_session=bool(n % 2))\n"
+    repository.commit(one_stage(module))
+    tool.good("deploy", str(repository.path))
+    assert not tool.processes()
+
+
 def test_a_stage_that_is_killed_says_so(tool: Tool, repository: Repository) -> None:
     repository.commit(one_stage("import os; os.kill(os.getpid(), 9)\n"))
     answer = tool("deploy", str(repository.path))
@@ -254,6 +262,21 @@ def test_after_kill_9_the_run_is_interrupted_and_resume_ends_what_was_left(
     first = int(starts.read_text().split()[0])
     assert identity(first) is None
     assert tool.good("status", "demo", "-o", "json").json["state"] == "succeeded"
+
+
+def test_what_left_the_session_of_a_stage_ends_with_a_killed_command(
+    tool: Tool, repository: Repository
+) -> None:
+    module = "import subprocess, time\nsubprocess.Popen(['sleep', '300'], start_new_session=True)\n"
+    repository.commit(one_stage(f"{module}print('up', flush=True)\ntime.sleep(300)\n"))
+    child = tool.start("deploy", str(repository.path))
+    assert child.stdout is not None
+    for line in child.stdout:
+        if "| up" in line:
+            break
+    child.kill()
+    child.communicate()
+    wait_for(lambda: not tool.processes())
 
 
 def test_a_second_deploy_of_a_pipeline_is_refused_by_name(tool: Tool, repository: Repository) -> None:

@@ -204,5 +204,5 @@ def replace(new: Path, final: Path, aside: Path) -> None:
 def clear(scratch: Path) -> None:
     """End the uv that still writes into a left folder, if one does, and remove the folder."""
     with contextlib.suppress(OSError):
-        process.end_identity((scratch / OWNER).read_text(), grace=0.0)
+        process.end_identities({(scratch / OWNER).read_text()}, grace=0.0)
     shutil.rmtree(scratch, ignore_errors=True)

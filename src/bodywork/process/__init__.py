@@ -3,13 +3,12 @@
 from bodywork.process.command import CommandError, Completed, CompletedBytes, run, run_async, run_bytes
 from bodywork.process.identity import (
     GRACE,
-    adopt_orphans,
     alive,
-    end_identity,
-    end_orphans,
+    end_identities,
     identity,
     kill_group,
 )
+from bodywork.process.orphans import adopt_orphans, end_orphans, marked
 from bodywork.process.session import Exit, Process, start_detached
 
 __all__ = [
@@ -21,10 +20,11 @@ __all__ = [
     "Process",
     "adopt_orphans",
     "alive",
-    "end_identity",
+    "end_identities",
     "end_orphans",
     "identity",
     "kill_group",
+    "marked",
     "run",
     "run_async",
     "run_bytes",

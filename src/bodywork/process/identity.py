@@ -20,31 +20,6 @@ def kill_group(pid: int, with_signal: int = signal.SIGKILL) -> None:
         os.killpg(pid, with_signal)
 
 
-def adopt_orphans() -> None:
-    """Become the parent of whatever our processes leave behind, also of what left their session.
-
-    Linux only (prctl(2), PR_SET_CHILD_SUBREAPER); elsewhere nothing happens.
-    """
-    if sys.platform == "linux":
-        import ctypes
-
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
-
-
-def end_orphans(marks: Collection[str]) -> None:
-    """End adopted processes whose environment holds all of `marks` (`NAME=value`)."""
-    wanted = {mark.encode() for mark in marks}
-    for children in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for pid in map(int, children.read_bytes().split()):
-                if wanted <= set(Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")):
-                    kill_group(pid)
-                    with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                        os.kill(pid, signal.SIGKILL)
-                        os.waitpid(pid, 0)
-
-
 def identity(pid: int) -> str | None:
     """`pid:start time`: names a process for good, however often its pid is used again. None: gone.
 
@@ -53,11 +28,10 @@ def identity(pid: int) -> str | None:
     """
     if sys.platform == "linux":
         try:
-            stat = Path(f"/proc/{pid}/stat").read_bytes()
+            fields = stat_of(pid)
         except OSError:
             return None
-        state, *fields = stat[stat.rindex(b")") + 2 :].split()
-        return None if state in (b"Z", b"X") else f"{pid}:{int(fields[18])}"
+        return None if fields[0] in (b"Z", b"X") else f"{pid}:{int(fields[19])}"
     import psutil
 
     try:
@@ -75,16 +49,30 @@ def alive(key: str) -> bool:
     return pid.isdigit() and identity(int(pid)) == key
 
 
-def end_identity(key: str, *, grace: float = GRACE) -> None:
-    """End the group of a process that another command started, if it is still that process.
+def stat_of(pid: int) -> list[bytes]:
+    """Fields of /proc/PID/stat (proc(5)) from the third on: state, parent, group, session ..."""
+    stat = Path(f"/proc/{pid}/stat").read_bytes()
+    return stat[stat.rindex(b")") + 2 :].split()
 
-    TERM, `grace` seconds, KILL; returns when it is gone.
+
+def end_identities(keys: Collection[str], *, grace: float = GRACE) -> None:
+    """End processes that another command started, if they are still those, each with its group.
+
+    TERM, `grace` seconds, KILL; returns when they are gone.
     """
-    if not alive(key):
-        return
-    pid = int(key.partition(":")[0])
-    kill_group(pid, signal.SIGTERM)
+    running = [key for key in keys if alive(key)]
+    for key in running:
+        _signal(key, signal.SIGTERM)
     deadline = time.monotonic() + grace
-    while alive(key) and time.monotonic() < deadline:
+    while any(map(alive, running)) and time.monotonic() < deadline:
         time.sleep(0.02)
-    kill_group(pid)
+    for key in running:
+        _signal(key, signal.SIGKILL)
+
+
+def _signal(key: str, number: int) -> None:
+    pid = int(key.partition(":")[0])
+    kill_group(pid, number)  # the group may outlive its leader
+    if alive(key):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)  # and not every process leads one

@@ -70,7 +70,7 @@ class Attempt:
     def end_children(self) -> None:
         """End what the stage has left behind, in its session or out of it."""
         self.process.end_children()
-        end_orphans(self._marks)
+        end_orphans(self._marks, self.process.pid)
 
     async def _ended(self, exit_: Exit) -> Ended:
         outputs: dict[str, str] = {}
@@ -98,4 +98,3 @@ class Attempt:
                 )
             digests[output.name] = self._store.put(path)
         return digests, ""
-

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from pathlib import Path, PurePosixPath
 
 from bodywork.artifacts.base import Store
 from bodywork.environment import Environment, Environments
 from bodywork.errors import StageError
-from bodywork.process import end_identity
+from bodywork.process import end_identities, marked
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.secret import Secrets
 from bodywork.spec.model import Kind, Stage
 from bodywork.targets.base import Handle, Sign
+from bodywork.targets.local.adoption import MARK
 from bodywork.targets.local.batch import Attempt
 from bodywork.targets.local.client import AgentClient
 from bodywork.targets.local.definition import Definition
@@ -143,8 +144,7 @@ class LocalTarget:
             if key.startswith(SERVICE):
                 pipeline, stage, release = key.removeprefix(SERVICE).rsplit("/", 2)
                 await self._agent.abort(pipeline, stage, release)
-            else:
-                await asyncio.to_thread(end_identity, key)
+        await asyncio.to_thread(_end_left, plan, handles.values())
         await asyncio.to_thread(shutil.rmtree, self._places.work(plan.run), ignore_errors=True)
 
     async def remove(self, pipeline: str, services: frozenset[str]) -> None:
@@ -178,12 +178,13 @@ class LocalTarget:
         stage, group = place.stage, place.plan.project.secrets_group
         python = self._prepared[stage.name].python
         place.make_room()
+        self._tether.open()
         secret = {s.variable: self._secrets.read(s.secret, s.variable, group) for s in stage.secrets}
         return Attempt.start(
             stage,
             place.command(python),
             folder=place.project / PurePosixPath(stage.run).parent,
-            variables={**self._variables(place, python), **secret, **extra},
+            variables={**self._variables(place, python), **secret, **extra, **self._tether.variables},
             log=place.log,
             outputs=place.outputs,
             store=self._store,
@@ -214,3 +215,9 @@ class LocalTarget:
             host_names=stage.host_names,
             hook=str(HOOK),
         )
+
+
+def _end_left(plan: Plan, keys: Iterable[str]) -> None:
+    """End what batch stages of an earlier command have left running; replicas are the agent's."""
+    marks = (f"BODYWORK_RUN={plan.run}", f"BODYWORK_PIPELINE={plan.pipeline}")
+    end_identities(marked(marks, without=MARK) | {key for key in keys if not key.startswith(SERVICE)})

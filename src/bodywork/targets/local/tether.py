@@ -2,7 +2,9 @@
 
 Run as a program, this file reads from its standard input which processes there are (`+pid:start`)
 and which have ended (`-pid:start`). The end of the input is the end of the command: whatever is
-left then is ended with its whole group: TERM, 10 s, KILL. Standard library only: it starts at once.
+left then is ended with its whole group: TERM, 10 s, KILL. So is what carries the command's mark in
+its environment: a stage that was started in the very moment of the kill, and what left its group.
+Standard library only: it starts at once.
 """
 
 from __future__ import annotations
@@ -14,7 +16,10 @@ import subprocess
 import sys
 import time
 
+MARK = "BODYWORK_COMMAND"
 GRACE = 10.0
+LAUNCH = 0.1
+"""Seconds that a stage which is being started may take to be recognized."""
 
 
 class Tether:
@@ -22,18 +27,27 @@ class Tether:
 
     def __init__(self) -> None:
         self._child: subprocess.Popen[bytes] | None = None
+        self._mark = f"{os.getpid()}-{time.time_ns()}"
 
-    def hold(self, key: str) -> None:
-        """End the process `key` (`process.identity`) and its group should we die."""
+    @property
+    def variables(self) -> dict[str, str]:
+        """The mark, for the environment of stages."""
+        return {MARK: self._mark}
+
+    def open(self) -> None:
+        """From now on, should we die, all processes are ended that carry the mark."""
         if self._child is None:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", __file__],
+                [sys.executable, "-I", "-S", __file__, self._mark],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
                 cwd="/",
             )
+
+    def hold(self, key: str) -> None:
+        """End the process `key` (`process.identity`) and its group should we die."""
         self._say(f"+{key}\n")
 
     def release(self, key: str) -> None:
@@ -63,8 +77,13 @@ def same(key: str) -> bool:
             stat = file.read()
     except OSError:
         return not os.path.isdir("/proc/self") and _exists(int(pid))  # noqa: PTH112
-    state, *fields = stat[stat.rindex(b")") + 2 :].split()
-    return state not in (b"Z", b"X") and fields[18].decode() == start
+    fields = _fields(stat)
+    return fields[0] not in (b"Z", b"X") and fields[19].decode() == start
+
+
+def _fields(stat: bytes) -> list[bytes]:
+    """From the third on, the state (proc(5))."""
+    return stat[stat.rindex(b")") + 2 :].split()
 
 
 def _exists(pid: int) -> bool:
@@ -72,6 +91,19 @@ def _exists(pid: int) -> bool:
         os.kill(pid, 0)
         return True
     return False
+
+
+def marked(mark: str) -> set[str]:
+    """The processes that carry `mark`, as far as this system tells."""
+    found, wanted = set(), f"{MARK}={mark}".encode()
+    for name in os.listdir("/proc") if os.path.isdir("/proc/self") else ():  # noqa: PTH112, PTH208
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{name}/environ", "rb") as file:  # noqa: PTH123
+                its = file.read().split(b"\0")
+            if name.isdigit() and wanted in its:
+                with open(f"/proc/{name}/stat", "rb") as file:  # noqa: PTH123
+                    found.add(f"{name}:{_fields(file.read())[19].decode()}")
+    return found
 
 
 def end(keys: set[str]) -> None:
@@ -87,11 +119,15 @@ def end(keys: set[str]) -> None:
 
 def _signal(key: str, number: int) -> None:
     # The group may outlive its leader, whose number nobody gets while the group is there.
+    pid = int(key.partition(":")[0])
     with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(int(key.partition(":")[0]), number)
+        os.killpg(pid, number)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        if same(key):
+            os.kill(pid, number)  # not every process leads a group
 
 
-def main() -> None:
+def main(mark: str) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     held: set[str] = set()
@@ -101,8 +137,11 @@ def main() -> None:
             held.add(key)
         else:
             held.discard(key)
-    end({key for key in held if same(key)})
+    held = {key for key in held if same(key)}
+    if found := held | marked(mark):
+        time.sleep(LAUNCH)
+    end(found | marked(mark))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1])
