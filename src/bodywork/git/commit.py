@@ -121,13 +121,23 @@ class Commit:
         """When (UTC) the newest commit, up to this one, that touched one of `paths` was committed.
 
         Falls back to this commit's date. Where the history is cut off (a shallow repository), its
-        oldest commit counts as the one that made all files.
+        oldest commit counts as the one that made all files: `cut_off` says whether that is so.
         """
+        said = self._newest("%ct", paths)
+        return datetime.fromtimestamp(int(said), UTC) if said else self.date()
+
+    def cut_off(self, paths: Sequence[str]) -> bool:
+        """Whether the history ends at the commit that `changed` took: an older one may be right."""
+        ends = self._git_dir / "shallow"
+        return ends.exists() and self._newest("%H", paths) in ends.read_text().split()
+
+    def _newest(self, what: str, paths: Sequence[str]) -> str:
+        """What `git log` says of the newest commit that touched one of `paths`; empty: none did."""
         names = [_inside(path) for path in paths]
         if not names:
-            return self.date()
-        said = self._run("log", "-1", "--format=%ct", "--no-show-signature", self.commit, "--", *names)
-        return datetime.fromtimestamp(int(said), UTC) if said.strip() else self.date()
+            return ""
+        log = ("log", "-1", f"--format={what}", "--no-show-signature", self.commit, "--", *names)
+        return text(self._run(*log)).strip()
 
     def date(self) -> datetime:
         """When it was committed (UTC)."""

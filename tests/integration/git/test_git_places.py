@@ -92,6 +92,7 @@ def test_a_shallow_clone(git: Git, repository: Repository, tmp_path: Path) -> No
     commit = git.open(str(tmp_path / "shallow"))
     assert commit.read("models/b.txt") == b"b\n"
     assert commit.changed(["models/b.txt"]) == commit.date()
+    assert commit.cut_off(["models/b.txt"]) and not commit.cut_off([])
     clone = Repository(tmp_path / "shallow", dict(os.environ))
     clone.git("fetch", "--quiet", "--unshallow")
     sha = repository.commit("third", date="2024-03-01T00:00:00Z", **{"a.txt": "3"})
@@ -99,6 +100,7 @@ def test_a_shallow_clone(git: Git, repository: Repository, tmp_path: Path) -> No
     commit = git.open(str(tmp_path / "shallow"))
     assert commit.commit == sha
     assert commit.changed(["models/b.txt"]).isoformat() == "2024-01-01T12:00:00+00:00"
+    assert not commit.cut_off(["models/b.txt"])
 
 
 def test_a_partial_clone(git: Git, repository: Repository, tmp_path: Path) -> None:
