@@ -78,23 +78,48 @@ def _check_inside(file: str) -> None:
         )
 
 
-def resolution_date(checkout: Checkout, as_of: datetime | None) -> datetime | None:
-    """The state of the package index that counts; None: as it is now.
+@dataclass(frozen=True, kw_only=True)
+class IndexDate:
+    """Whose state of the package index counts: `at` (None: as it is now), and what is to be said of it."""
 
-    `as_of` (from the command line) wins over `resolve:` of bodywork.yaml, whose default is the
-    date of the newest commit that touched bodywork.yaml or a requirements file that it names.
+    at: datetime | None
+    note: str = ""
+    warning: str = ""
+
+
+def index_date(checkout: Checkout, as_of: datetime | None) -> IndexDate:
+    """`as_of` (from the command line) wins over `resolve:` of bodywork.yaml.
+
+    Its default is the date of the newest commit that touched bodywork.yaml or a requirements file
+    that it names.
     """
-    if as_of is not None:
-        return as_of
     resolve = checkout.project.resolve
+    if as_of is not None:
+        return IndexDate(at=as_of)
     if resolve == "latest":
-        return None
+        return IndexDate(at=None)
     if resolve != "commit":
         date = datetime.fromisoformat(resolve)
-        return date if date.tzinfo else date.replace(tzinfo=UTC)
-    folder = PurePosixPath(checkout.source.folder)
-    named = [(folder / path).as_posix() for path in checkout.project.requirement_files]
-    return checkout.commit.changed([checkout.source.file, *named])
+        return IndexDate(at=date if date.tzinfo else date.replace(tzinfo=UTC))
+    return _date_of_commit(checkout)
+
+
+def _date_of_commit(checkout: Checkout) -> IndexDate:
+    folder, commit = PurePosixPath(checkout.source.folder), checkout.commit
+    paths = [
+        checkout.source.file,
+        *((folder / path).as_posix() for path in checkout.project.requirement_files),
+    ]
+    at = commit.changed(paths)
+    if commit.cut_off(paths):
+        warning = (
+            f"this clone is shallow, its history begins on {at:%Y-%m-%d}: packages are as of that day, which "
+            "may be later than in a whole clone (`git fetch --unshallow` gets the rest, --as-of names a day)"
+        )
+        return IndexDate(at=at, warning=warning)
+    older = at.date() != commit.date().date()
+    note = f"packages are as of {at:%Y-%m-%d}, when the project last changed what it asks for"
+    return IndexDate(at=at, note=note if older else "")
 
 
 async def lock_environments(

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from bodywork.app.checkout import Checkout, check_out, lock_environments, resolution_date
+from bodywork.app.checkout import Checkout, check_out, index_date, lock_environments
 from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
 from bodywork.app.lock import hold
 from bodywork.app.parts import Parts, check_target
 from bodywork.app.past import left_by, newest_artifacts
+from bodywork.environment import Lock
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.run.plan import ObservedService, Plan, make_plan
 from bodywork.run.states import RunState
@@ -95,17 +96,9 @@ async def _plan(
     """The plan, and the folder with the commit's files."""
     project = checkout.project
     _check_only(project.steps, request.only)
-    _check_secrets(parts, checkout)
+    _check_secrets(parts, checkout, request.only)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
-    as_of = await asyncio.to_thread(resolution_date, checkout, request.as_of)
-    locking = asyncio.ensure_future(
-        lock_environments(parts.environments, project, tree=tree, folder=checkout.source.folder, as_of=as_of)
-    )
-    if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
-        watcher.note(f"resolving packages as of {f'{as_of:%Y-%m-%d}' if as_of else 'now'}")
-    locks = await locking
-    for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
-        watcher.warning(text)
+    locks = await _locks(parts, request, checkout, tree, watcher)
     observed: Mapping[str, ObservedService] = await parts.target(request.target).observe(project.name)
     planned = make_plan(
         run=run,
@@ -118,6 +111,27 @@ async def _plan(
         known=newest_artifacts(parts.history, project.name, request.target) if request.only else {},
     )
     return planned, tree
+
+
+async def _locks(
+    parts: Parts, request: Request, checkout: Checkout, tree: Path, watcher: Watcher
+) -> dict[str, Lock]:
+    """The locks of all stages; says which packages those are, and what is odd about them."""
+    date = await asyncio.to_thread(index_date, checkout, request.as_of)
+    if date.warning:
+        watcher.warning(date.warning)
+    if date.note:
+        watcher.note(date.note)
+    folder = checkout.source.folder
+    locking = asyncio.ensure_future(
+        lock_environments(parts.environments, checkout.project, tree=tree, folder=folder, as_of=date.at)
+    )
+    if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
+        watcher.note(f"resolving packages as of {f'{date.at:%Y-%m-%d}' if date.at else 'now'}")
+    locks = await locking
+    for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
+        watcher.warning(text)
+    return locks
 
 
 async def _clean_up_after_others(parts: Parts, target: LocalTarget, pipeline: str) -> None:
@@ -137,9 +151,12 @@ def _check_only(steps: Sequence[Sequence[str]], only: frozenset[str] | None) -> 
         )
 
 
-def _check_secrets(parts: Parts, checkout: Checkout) -> None:
+def _check_secrets(parts: Parts, checkout: Checkout, only: frozenset[str] | None) -> None:
+    """Of the stages that may run, `on_failure` included: its secret must not be missing when it counts."""
     project = checkout.project
-    wanted = {(s.secret, s.variable) for stage in project.stages for s in stage.secrets}
+    stages = [stage for stage in project.stages if only is None or stage.name in only]
+    stages += [project.on_failure] if project.on_failure else []
+    wanted = {(s.secret, s.variable) for stage in stages for s in stage.secrets}
     if missing := parts.secrets.missing(sorted(wanted), project.secrets_group):
         listed = ", ".join(f"{path.parent.name}/{path.name}" for path in missing)
         raise NotFoundError(

@@ -1,0 +1,3 @@
+import os
+
+print("TOLD with {CHAT_TOKEN}: {EXCEPTION_MESSAGE}".format(**os.environ))

@@ -1,0 +1,2 @@
+FEATURES = ["price", "promoted"]
+TARGET = "sold"

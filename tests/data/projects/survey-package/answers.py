@@ -1,0 +1,3 @@
+import pkg_resources
+
+VERSION = pkg_resources.get_distribution("answers").version

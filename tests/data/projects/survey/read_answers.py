@@ -1,0 +1,5 @@
+"""Usage: read_answers.py [--least=N]"""
+import answers
+from docopt import docopt
+
+print("answers", answers.VERSION, "of", len(docopt(__doc__)), "option")

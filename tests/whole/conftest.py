@@ -1,0 +1,37 @@
+"""Projects as people have them, in tests/data/projects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tool import DATE, Repository
+
+PROJECTS = Path(__file__).resolve().parent.parent / "data" / "projects"
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Callable[..., Repository]:
+    """Makes a repository of one of the projects, committed at a date.
+
+    `replaced` are words of its bodywork.yaml that are only known here.
+    """
+
+    def make(name: str, *, date: str = DATE, **replaced: str) -> Repository:
+        root, path = PROJECTS / name, tmp_path / name
+        path.mkdir()
+        made = Repository(path)
+        made.git("init", "--quiet", "--initial-branch", "main")
+        files = {
+            file.relative_to(root).as_posix(): file.read_bytes()
+            for file in root.rglob("*")
+            if file.is_file() and "__pycache__" not in file.parts
+        }
+        for word, value in replaced.items():
+            files["bodywork.yaml"] = files["bodywork.yaml"].replace(word.encode(), value.encode())
+        made.commit(files, date=date)
+        return made
+
+    return make
