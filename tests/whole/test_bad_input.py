@@ -148,6 +148,46 @@ def test_a_full_disk_is_said_in_words(tool: Tool, repository: Repository, tmp_pa
         subprocess.run(["umount", "-l", str(mount)], check=True)
 
 
+@pytest.mark.parametrize("place", ["state", "cache"])
+@pytest.mark.parametrize("size", ["200k", "600k", "2m"])
+def test_no_room_at_any_time_is_a_sentence_and_room_mends_it(
+    tool: Tool, repository: Repository, tmp_path: Path, place: str, size: str
+) -> None:
+    mount = tmp_path / "small"
+    mount.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(mount)]
+    if subprocess.run(command, capture_output=True).returncode != 0:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        serve = "import http.server as h\n"
+        serve += "h.ThreadingHTTPServer(('', 5000), h.SimpleHTTPRequestHandler).serve_forever()\n"
+        module = "import os\nopen(os.environ['BODYWORK_OUTPUT_BIG'], 'wb').write(b'x' * 400_000)\n"
+        repository.commit(
+            {f"data/{n}": "x" * 5000 for n in range(40)}
+            | {
+                "bodywork.yaml": f"{HEAD}workflow: one >> serve\nstages:\n"
+                "  one: {run: one.py, outputs: {big: big.bin}}\n"
+                "  serve: {run: serve.py, service: {port: 5000, startup_timeout: 20s}}\n",
+                "one.py": module,
+                "serve.py": serve,
+            }
+        )
+        if place == "state":
+            (tool.home / "state").symlink_to(mount)
+        else:
+            tool.extra = {"BODYWORK_CACHE": str(mount)}
+        answer = tool("deploy", str(repository.path))
+        assert answer.code in (0, 1, 2), answer.err
+        assert answer.code == 0 or "pace left" in answer.err or "is full" in answer.err, answer.err
+        assert "Traceback" not in answer.err and "a bug in bodywork" not in answer.err
+        subprocess.run(["mount", "-o", "remount,size=100m", str(mount)], check=True)
+        tool.good("deploy", str(repository.path))
+        assert not [p for p in mount.rglob("*") if p.name.endswith((".tmp", ".part")) or ".new" in p.name]
+    finally:
+        tool("agent", "stop")
+        subprocess.run(["umount", "-l", str(mount)], check=True)
+
+
 def test_output_into_a_closed_pipe_is_no_error(tool: Tool, repository: Repository) -> None:
     repository.commit(GOOD)
     tool.good("deploy", str(repository.path))

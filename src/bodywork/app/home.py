@@ -29,9 +29,10 @@ class Home:
             cache=Path(ours.get("BODYWORK_CACHE") or cache / "bodywork").absolute(),
         )
 
-    def make(self) -> None:
-        """Make both folders. Raises MachineError when they cannot be written to."""
-        for folder, variable in ((self.state, "BODYWORK_HOME"), (self.cache, "BODYWORK_CACHE")):
+    def make(self, *, cache: bool = True) -> None:
+        """Make both folders, or the first only. Raises MachineError when they cannot be written to."""
+        both = ((self.state, "BODYWORK_HOME"), (self.cache, "BODYWORK_CACHE"))
+        for folder, variable in both if cache else both[:1]:
             try:
                 folder.mkdir(parents=True, exist_ok=True, mode=0o700)
                 writable = os.access(folder, os.W_OK)

@@ -37,7 +37,7 @@ class Parts:
     def history(self) -> History:
         from bodywork.history import History
 
-        self.home.make()
+        self.home.make(cache=False)
         return History(self.home.database)
 
     @cached_property
@@ -51,7 +51,7 @@ class Parts:
     def environments(self) -> Environments:
         from bodywork.environment import Environments
 
-        self.home.make()
+        self.home.make(cache=False)
         return Environments(locks=self.home.locks, cache=self.home.cache, environment=self.ours)
 
     @cached_property

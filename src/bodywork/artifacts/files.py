@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import IO
 
 from bodywork.errors import MachineError, NotFoundError, StageError
+from bodywork.process import identity
 
 BLOCK = 1024 * 1024
+NEW = ".new-"
 
 
 class FileStore:
@@ -25,6 +27,8 @@ class FileStore:
         self.root = root
 
     def put(self, path: Path) -> str:
+        if not path.is_file() and not path.is_dir():
+            raise StageError(f"{path.name} is neither a file nor a folder")
         with room_on(self.root), self._temporary() as temporary:
             if path.is_dir():
                 with temporary.open("w+b") as into:
@@ -69,12 +73,20 @@ class FileStore:
     def _temporary(self) -> Iterator[Path]:
         """A new file beside the kept ones, gone at the end unless it was renamed."""
         self.root.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".new-", dir=self.root)
+        self._sweep()
+        descriptor, name = tempfile.mkstemp(prefix=f"{NEW}{os.getpid()}-", dir=self.root)
         os.close(descriptor)
         try:
             yield Path(name)
         finally:
             Path(name).unlink(missing_ok=True)
+
+    def _sweep(self) -> None:
+        """Remove the new files of commands that were killed."""
+        for left in self.root.glob(f"{NEW}*"):
+            pid = left.name.removeprefix(NEW).partition("-")[0]
+            if pid.isdigit() and identity(int(pid)) is None:
+                left.unlink(missing_ok=True)
 
     def _keep(self, temporary: Path, digest: str) -> None:
         kept = self._path(digest)
@@ -98,6 +110,8 @@ def room_on(folder: Path) -> Iterator[None]:
                 f"cannot write to {error.filename or folder}: {error.strerror}",
                 hint="set BODYWORK_HOME to a folder that you may write to",
             ) from error
+        if error.errno == errno.ENOENT:
+            raise StageError(f"{error.filename} went away while it was being copied") from error
         raise
 
 
@@ -116,6 +130,12 @@ def _write_archive(folder: Path, into: IO[bytes]) -> None:
     with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for path in sorted(folder.rglob("*")):
             info = archive.gettarinfo(path, path.relative_to(folder).as_posix())
+            if info is None:  # a socket, of which nothing can be kept
+                continue
+            if info.issym() and not _stays_inside(info):
+                raise StageError(
+                    f"{folder.name}/{info.name} is a link that leads out of the folder: {info.linkname}"
+                )
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
             info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
             if info.isreg():
@@ -123,6 +143,12 @@ def _write_archive(folder: Path, into: IO[bytes]) -> None:
                     archive.addfile(info, content)
             elif info.isdir() or info.issym():
                 archive.addfile(info)
+
+
+def _stays_inside(link: tarfile.TarInfo) -> bool:
+    """Whether a link in a folder leads to something in that folder, wherever the folder is put."""
+    leads_to = os.path.normpath(os.path.join(os.path.dirname(link.name), link.linkname))  # noqa: PTH118, PTH120
+    return not leads_to.startswith(("/", "../")) and leads_to != ".."
 
 
 def _unpack(kept: Path, into: Path) -> str:

@@ -7,10 +7,14 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shutil import disk_usage
 from tempfile import mkdtemp
 
 from bodywork.errors import MachineError, UnreachableError, UsageError
 from bodywork.git.program import GitError, Program
+
+LITTLE = 1_000_000
+"""Bytes that are free on a disk that is called full."""
 
 # What a checkout depends on besides the commit is fixed, so that every machine gets the same bytes.
 _PLAIN = (
@@ -77,7 +81,8 @@ def _check_out(
             git_dir=git_dir, extra={"GIT_INDEX_FILE": str(index)}, settings=(*_PLAIN, *(_LFS if lfs else ())),
         )  # fmt: skip
     except GitError as error:
-        if "No space left" in error.output or "quota" in error.output:
+        # Git says no more than "unable to write file" where a disk is full.
+        if "No space left" in error.output or "quota" in error.output or disk_usage(folder).free < LITTLE:
             raise MachineError(
                 f"the disk of {folder} is full: the files of {repository} could not be written",
                 hint="make room and try again",

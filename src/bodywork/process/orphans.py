@@ -32,8 +32,8 @@ def adopt_orphans() -> None:
 def end_orphans(marks: Collection[str], session: int) -> None:
     """End adopted processes whose environment holds all of `marks` (`NAME=value`).
 
-    Those of `session` that have ended already are buried as well. The system's list of children
-    may lack some while others end: it is read until there are none of them.
+    Those of `session` that have ended already are buried as well, but for its leader. The system's
+    list of children may lack some while others end: it is read until there are none of them.
     """
     wanted = {mark.encode() for mark in marks}
     for _ in range(ROUNDS):
@@ -68,7 +68,8 @@ def _end_orphan(pid: int, wanted: Collection[bytes], session: int) -> bool:
     with contextlib.suppress(OSError):
         state, _, _, its_session = stat_of(pid)[:4]
         if state in (b"Z", b"X"):
-            return int(its_session) == session and os.waitpid(pid, os.WNOHANG) != (0, 0)
+            others = pid != session and int(its_session) == session
+            return others and os.waitpid(pid, os.WNOHANG) != (0, 0)
         if _environment(pid).issuperset(wanted):
             kill_group(pid)
             with contextlib.suppress(ProcessLookupError):

@@ -61,7 +61,9 @@ class Attempt:
         yield Began(key=self.key)
         with self._log.open("ab", buffering=0) as log:
             async for chunk in self.process.chunks():
-                log.write(chunk)
+                rest = memoryview(chunk)
+                while rest:  # a disk that is nearly full takes a part
+                    rest = rest[log.write(rest) :]
                 yield Printed(text=chunk.decode(errors="replace"))
         exit_ = await self.process.wait()
         self.end_children()
@@ -96,5 +98,8 @@ class Attempt:
                     f"exited with 0, but did not write its output {output.name}: "
                     f"the stage has to write it to the path in ${artifact_variable('OUTPUT', output.name)}"
                 )
-            digests[output.name] = self._store.put(path)
+            try:
+                digests[output.name] = self._store.put(path)
+            except StageError as error:
+                return digests, f"its output {output.name} could not be kept: {error.message}"
         return digests, ""

@@ -9,7 +9,7 @@ import signal
 from collections.abc import Callable
 from pathlib import Path
 
-from bodywork.errors import StageError
+from bodywork.errors import MachineError, StageError
 from bodywork.process import Process, kill_group
 from bodywork.targets.local.address import LOCALHOST, free_port
 from bodywork.targets.local.adoption import MARK, Adopted, end_escaped, name_of
@@ -21,6 +21,7 @@ from bodywork.targets.local.logfile import open_log
 from bodywork.targets.local.premises import Premises
 from bodywork.targets.local.readiness import Readiness
 from bodywork.targets.local.record import ReplicaRecord
+from bodywork.targets.local.trees import copy_tree
 
 
 class Replica:
@@ -109,7 +110,7 @@ class Replica:
             if self.state is not State.STARTING:
                 return
             process = self._start()
-        except (OSError, StageError, shutil.Error) as error:
+        except (OSError, StageError, MachineError) as error:
             self._tell(self, Failed(reason=str(error)))
             return
         self._tell(self, Launched())
@@ -169,8 +170,7 @@ class Replica:
         if not Path(self.definition.folder).is_dir():
             raise StageError(f"its files are gone: there is no {self.definition.folder}")
         fresh = self.folder.with_name(f"{self.folder.name}.new")
-        shutil.rmtree(fresh, ignore_errors=True)
-        shutil.copytree(self.definition.folder, fresh, symlinks=True)
+        copy_tree(Path(self.definition.folder), fresh)
         fresh.rename(self.folder)
 
     def _start(self) -> Process:

@@ -129,6 +129,8 @@ class LocalTarget:
                 yield sign
         finally:
             attempt = self._attempts.pop(handle)
+            if attempt.process.running:  # we cannot go on: the disk is full, say
+                await attempt.process.end(grace=0.0)
             attempt.end_children()
             self._tether.release(attempt.key)
             self._slots.release()
