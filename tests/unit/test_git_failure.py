@@ -3,12 +3,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from bodywork.errors import BodyworkError, MachineError, NotFoundError, UnreachableError, UsageError
 from bodywork.git.failure import explain
 from bodywork.git.location import parse
 from bodywork.git.program import GitError
+from bodywork.git.ssh import Key
 
 HTTPS = "https://example.org/a/b.git"
 SSH = "ssh://git@example.org:2222/a/b.git"
@@ -39,16 +42,22 @@ Host key verification failed."""
         (HTTPS, "fatal: could not read Username for 'https://example.org': terminal prompts disabled", UsageError, "credential helper"),
         (HTTPS, "remote: Invalid username or password.\nfatal: Authentication failed for 'https://example.org/a/b.git/'", UsageError, "never asks for a password"),
         (HTTPS, "fatal: unable to access 'x': The requested URL returned error: 403", UsageError, "credential helper"),
+        (HTTPS, "fatal: Authentication failed for 'https://example.org/a/b.git/'", UsageError, "wrong or has expired"),
+        (HTTPS, "fatal: unable to access 'x': The requested URL returned error: 403", UsageError, "the right to read"),
         (HTTPS, "remote: Repository not found.\nfatal: repository 'https://example.org/a/b.git/' not found", NotFoundError, "private"),
         (SSH, "ssh: Could not resolve hostname example.org: Name or service not known\nfatal: Could not read from remote repository.", UnreachableError, "no address"),
         (SSH, "ssh: connect to host example.org port 2222: Connection refused\nfatal: Could not read from remote repository.", UnreachableError, "refused"),
         (SSH, "ssh: connect to host example.org port 2222: Connection timed out", UnreachableError, "timed out"),
         (SSH, "kex_exchange_identification: Connection closed by remote host", UnreachableError, "cannot be reached"),
         (SSH, "git@example.org: Permission denied (publickey).\nfatal: Could not read from remote repository.", UsageError, "ssh-add"),
+        (SSH, "ERROR: Permission to a/b.git denied to deploy key\nfatal: Could not read from remote repository.", UsageError, "lets us in"),
+        (SSH, "fatal: detected dubious ownership in repository at '/srv/a'\nfatal: Could not read from remote repository.", UsageError, "on that host"),
+        (SSH, "@    WARNING: REVOKED HOST KEY DETECTED!    @\nHost key verification failed.", UsageError, "revoked"),
+        (SSH, "Connection timed out during banner exchange\nConnection to example.org port 2222 timed out\nfatal: Could not read from remote repository.", UnreachableError, "banner exchange"),
         (SSH, "ERROR: Repository not found.\nfatal: Could not read from remote repository.", NotFoundError, "no repository"),
-        (SSH, UNKNOWN_KEY, UsageError, "ssh-keyscan -p 2222 example.org >> ~/.ssh/known_hosts"),
-        (SSH, CHANGED_KEY, UsageError, "ssh-keygen -R '[example.org]:2222'"),
-        ("git@example.org:a", UNKNOWN_KEY, UsageError, "ssh-keyscan -p 22 example.org >> ~/.ssh/known_hosts"),
+        (SSH, UNKNOWN_KEY, UsageError, "bodywork git trust example.org:2222 shows"),
+        (SSH, CHANGED_KEY, UsageError, "bodywork git trust example.org:2222 --replace"),
+        ("git@example.org:a", UNKNOWN_KEY, UsageError, "bodywork git trust example.org shows"),
         ("git://example.org/a", "fatal: unable to connect to example.org:\nexample.org[0: 1.2.3.4]: errno=Connection refused", UnreachableError, "cannot be reached"),
         ("git://example.org/a", "fatal: remote error: access denied or repository not exported: /a", NotFoundError, "no repository"),
         ("/srv/a", "fatal: detected dubious ownership in repository at '/srv/a'", UsageError, "safe.directory /srv/a"),
@@ -71,6 +80,20 @@ def test_a_host_that_does_not_answer_in_time() -> None:
     error = explain(GitError(("ls-remote",), None, ""), parse(SSH))
     assert isinstance(error, UnreachableError)
     assert "example.org:2222 did not answer in time" in error.message
+
+
+def test_an_address_of_version_6_is_named_as_it_is_typed() -> None:
+    error = explain(GitError(("fetch",), 128, UNKNOWN_KEY), parse("ssh://git@[::1]:2222/a"))
+    assert error.hint is not None and "bodywork git trust [::1]:2222 " in error.hint
+
+
+def test_a_named_key_is_spoken_of() -> None:
+    said = "git@example.org: Permission denied (publickey)."
+    for locked, words in ((True, "ssh-add /keys/one"), (False, "ssh-keygen -y -f /keys/one")):
+        key = Key(path=Path("/keys/one"), locked=locked)
+        error = explain(GitError(("fetch",), 128, said, key), parse(SSH))
+        assert error.hint is not None and words in error.hint
+        assert "/keys/one" in error.message
 
 
 def test_the_ssh_hint_can_be_typed() -> None:

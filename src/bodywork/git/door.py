@@ -56,6 +56,8 @@ class Git:
 
     `cache` is the folder for mirrors; `environment` is what git inherits (None: ours): its HOME,
     ssh keys and credential helpers are used. `progress` is told in a sentence what takes long.
+    `ssh_key` is the file of the one private key that ssh is to use; the errors of `ssh.read_key`
+    are raised for it.
     """
 
     def __init__(
@@ -64,9 +66,11 @@ class Git:
         *,
         environment: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
+        ssh_key: str | Path | None = None,
     ) -> None:
         self._cache = cache.absolute()
-        self._program = Program.prepare(inherited_environment(environment), self._cache / "mirrors")
+        inherited = inherited_environment(environment)
+        self._program = Program.prepare(inherited, self._cache / "mirrors", key_file=ssh_key)
         self._progress = progress or _silent
 
     def open(self, location: str, ref: str | None = None, *, offline: bool = False) -> Commit:

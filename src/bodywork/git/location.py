@@ -24,6 +24,9 @@ _HELPER = re.compile(r"[A-Za-z0-9+.-]+::")
 _SCP = re.compile(r"(?:(?P<user>[^@/:\s]+)@)?(?P<host>\[[^\]/]+\]|[^@/:\[\]\s]+):(?P<path>.+)")
 _USERINFO = re.compile(r"(://)[^/\s'\"]*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_TOKEN = 20
+"""Characters that a token has at least."""
+
 _FORMS = "name a folder, or a URL: https://HOST/PATH, ssh://HOST/PATH, HOST:PATH or file:///PATH"
 
 
@@ -54,15 +57,24 @@ class Location:
         return self.scheme in ("path", "file")
 
     @property
+    def authority(self) -> str:
+        """The host to show, with its port unless that goes without saying."""
+        host = f"[{self.host}]" if ":" in self.host and self.port else self.host
+        return f"{host}:{self.port}" if self.port else host or self.name
+
+    @property
     def key(self) -> str:
         """Names the mirror: the same for all spellings of one place."""
         return hashlib.sha256(self.name.rstrip("/").encode(errors="surrogateescape")).hexdigest()[:24]
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """Texts that no message may hold."""
-        password = self.credential.password if self.credential else None
-        return (password,) if password else ()
+        """Texts that no message may hold; a long user name without a password is a token."""
+        if self.credential is None:
+            return ()
+        if self.credential.password is None:
+            return (self.credential.user,) if len(self.credential.user) >= _TOKEN else ()
+        return (self.credential.password,) if self.credential.password else ()
 
 
 def parse(text: str) -> Location:

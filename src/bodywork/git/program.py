@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from bodywork import process
 from bodywork.errors import MachineError
+from bodywork.git import ssh
 from bodywork.git.location import Location, credential_variables, shown
 
 OLDEST = (2, 30)
@@ -20,9 +20,10 @@ ANSWER = 90.0
 _PROTOCOLS = ("file", "git", "http", "https", "ssh")
 
 # Variables of git that describe the user's machine. All others (GIT_DIR and its kind, set inside
-# hooks and aliases; GIT_TRACE) describe some other command and would mislead ours.
+# hooks and aliases; GIT_TRACE) describe some other command and would mislead ours. Tokens and the
+# like are not git's but of the user's credential helper.
 _KEPT = re.compile(
-    r"GIT_(SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|HTTP_\w+|PROXY_\w+|ASKPASS|EXEC_PATH|CEILING_DIRECTORIES"
+    r"GIT_(\w*(TOKEN|PASSWORD|USERNAME)|SSH|SSH_COMMAND|SSH_VARIANT|SSL_\w+|HTTP_\w+|PROXY_\w+|ASKPASS|EXEC_PATH|CEILING_DIRECTORIES"
     r"|DISCOVERY_ACROSS_FILESYSTEM|CONFIG_(GLOBAL|SYSTEM|NOSYSTEM|COUNT|PARAMETERS|(KEY|VALUE)_\d+))"
 )
 
@@ -41,6 +42,15 @@ _FIXED = {
     "LANGUAGE": "",
 }
 
+_TELLING = ("fatal:", "error:", "ERROR:", "remote:", "ssh:")
+
+# What git adds to whatever ssh said.
+_EMPTY_WORDS = (
+    "fatal: Could not read from remote repository.",
+    "Please make sure you have the correct access rights",
+    "and the repository exists.",
+)
+
 _SETTINGS = (
     "core.hooksPath=/dev/null",
     "core.fsmonitor=false",
@@ -56,28 +66,49 @@ _SETTINGS = (
     "advice.addEmbeddedRepo=false",
 )
 
-_SSH_OPTIONS = "-o BatchMode=yes -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=4"
-
 
 class GitError(Exception):
-    """git ended badly. `output` is what it said, without credentials; `code` is None after a timeout."""
+    """git ended badly. `output` is what it said, without credentials; `code` is None after a timeout.
 
-    def __init__(self, arguments: tuple[str, ...], code: int | None, output: str) -> None:
+    `key` is the ssh key that the user named, if that was to open the repository.
+    """
+
+    def __init__(
+        self, arguments: tuple[str, ...], code: int | None, output: str, key: ssh.Key | None = None
+    ) -> None:
         super().__init__(f"git {' '.join(arguments)}: {output}")
         self.arguments = arguments
         self.code = code
         self.output = output
+        self.key = key
+
+    @property
+    def said(self) -> str:
+        """The lines of the output that matter, as one."""
+        lines = [line.strip() for line in self.output.splitlines() if line.strip()]
+        lines = [line for line in lines if line not in _EMPTY_WORDS] or lines
+        telling = [line for line in lines if line.startswith(_TELLING)]
+        chosen = [re.sub(r"^(fatal|error|ERROR|remote): ?", "", line) for line in telling or lines[-3:]]
+        said = "; ".join(line for line in dict.fromkeys(chosen) if line)
+        return said[:600] or f"it ended with code {self.code} and said nothing"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Program:
-    """git, with the environment it gets. `folder` is a place of ours that is in no repository."""
+    """git, with the environment it gets. `folder` is a place of ours that is in no repository.
+
+    `key` is the only ssh key to be used; None: those that ssh finds.
+    """
 
     environment: Mapping[str, str]
     folder: Path
+    key: ssh.Key | None = None
 
     @classmethod
-    def prepare(cls, inherited: Mapping[str, str], folder: Path) -> Program:
+    def prepare(
+        cls, inherited: Mapping[str, str], folder: Path, *, key_file: str | Path | None = None
+    ) -> Program:
+        """Raises the errors of `ssh.read_key` for `key_file`."""
         kept = {
             name: value
             for name, value in inherited.items()
@@ -87,7 +118,8 @@ class Program:
         protocols = [name for name in _PROTOCOLS if allowed is None or name in allowed.split(":")]
         # An empty GIT_ASKPASS also keeps git from SSH_ASKPASS, which would open a window.
         asked = {"GIT_ASKPASS": kept.get("GIT_ASKPASS", ""), "GIT_ALLOW_PROTOCOL": ":".join(protocols)}
-        return cls(environment={**kept, **_FIXED, **asked}, folder=folder)
+        key = ssh.read_key(key_file, inherited) if key_file is not None else None
+        return cls(environment={**kept, **_FIXED, **asked}, folder=folder, key=key)
 
     def run(
         self,
@@ -135,7 +167,7 @@ class Program:
                 command, cwd=cwd or self.folder, env=environment, data=data, timeout=timeout
             )
         except process.CommandError as error:
-            raise GitError(arguments, None, _clean(error.output, secrets)) from None
+            raise GitError(arguments, None, _clean(error.output, secrets), self.key) from None
         except FileNotFoundError:
             raise MachineError(
                 "the git program was not found on this machine",
@@ -143,26 +175,19 @@ class Program:
             ) from None
         if done.code != 0:
             output = done.stderr.decode(errors="replace") or done.stdout.decode(errors="replace")
-            raise GitError(arguments, done.code, _clean(output, secrets))
+            raise GitError(arguments, done.code, _clean(output, secrets), self.key)
         return done.stdout
 
     def _remote_variables(self, location: Location) -> dict[str, str]:
         variables = credential_variables(location, self.environment)
         if location.scheme == "ssh":
-            variables |= self._ssh_variables()
+            variables |= ssh.variables(self.ssh_command(), self.key)
         return variables
 
-    def _ssh_variables(self) -> dict[str, str]:
-        """The user's own ssh command, told not to ask; other programs than OpenSSH are left as they are."""
-        variant = self.environment.get("GIT_SSH_VARIANT", "ssh")
-        command = self.environment.get("GIT_SSH_COMMAND")
-        if command is None and "GIT_SSH" in self.environment:
-            command = shlex.quote(self.environment["GIT_SSH"])
-        if command is None:
-            command = self.setting("core.sshCommand") or "ssh"
-        if variant != "ssh" or "plink" in command.lower():
-            return {}
-        return {"GIT_SSH_COMMAND": f"{command} {_SSH_OPTIONS}"}
+    def ssh_command(self) -> str | None:
+        """The user's ssh, as text for a shell; None when it is not OpenSSH."""
+        known = self.environment.keys() & {"GIT_SSH_COMMAND", "GIT_SSH"}
+        return ssh.program(self.environment, "" if known else self.setting("core.sshCommand"))
 
     def setting(self, key: str, *, cwd: Path | None = None) -> str:
         """A value of git's configuration; empty when it is not set."""
