@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bodywork.app.doctor import Finding
+from bodywork.app.secrets import document as secret_document
 from bodywork.app.status import Status, run_document, view_of
 from bodywork.cli.agent import _document as agent_service
 from bodywork.cli.plan_view import plan_document
@@ -16,6 +17,7 @@ from bodywork.history import RunRecord
 from bodywork.run import events
 from bodywork.run.plan import ObservedService, Plan, Source, make_plan
 from bodywork.run.states import RunState, StageState
+from bodywork.secret import Entry
 from bodywork.spec.read import read
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import AgentStatus, ReplicaStatus, ServiceStatus
@@ -138,6 +140,13 @@ WORDS: dict[str, dict[str, str]] = {
         "services[].replicas[].address": "Where it answers itself, without the proxy.",
         "services[].replicas[].reason": "What is wrong with it.",
     },
+    "secrets": {
+        "name": "The secret's name.",
+        "group": "Its group, or `null`.",
+        "keys": "Its keys; never their values.",
+        "keys[].key": "The key's name.",
+        "keys[].changed": "When its value was set.",
+    },
     "doctor": {
         "name": "What was looked at.",
         "state": "`ok`, `warning` or `missing`.",
@@ -152,6 +161,7 @@ TITLES = {
     "plan": "plan",
     "validate": "validate",
     "agent": "agent status",
+    "secrets": "secret list",
     "doctor": "doctor",
 }
 NOTES = {
@@ -160,6 +170,7 @@ NOTES = {
     "plan": "An object.",
     "validate": "An object. With errors, the exit code is 2.",
     "agent": "An object.",
+    "secrets": "A list.",
     "doctor": "A list. When something is missing, the exit code is 2.",
 }
 
@@ -227,6 +238,7 @@ def samples() -> dict[str, Any]:
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},
         "agent": agent(),
+        "secrets": [secret_document(Entry(name="weather-service", group=None, keys={"API_TOKEN": START}))],
         "doctor": [asdict(finding)],
     }
 

@@ -47,6 +47,7 @@ INNER = {
     "BODYWORK_GIT_USER": "for git alone: the user name of a URL",
     "BODYWORK_GIT_PASSWORD": "for git alone: the password of a URL",
     "BODYWORK_WHEELS": "for uv alone: where kept wheels are",
+    "BODYWORK_SECRETS": "which variables hold values that are masked in what the stage prints",
     "BODYWORK_COMPLETE": "shell completion",
 }
 """Set by bodywork for its own parts; of no use to others."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from itertools import pairwise
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -21,7 +22,7 @@ TEXTS = st.lists(st.text(alphabet="ab\r\n c", max_size=12), max_size=12).map("".
 def in_pieces(values: list[str], data: bytes, cuts: list[int]) -> list[bytes]:
     """What a masker gives for each piece, and in the end."""
     masker, edges = Masker(values), sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    given_out = [masker.feed(data[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    given_out = [masker.feed(data[a:b]) for a, b in pairwise(edges)]
     return [*given_out, masker.end()]
 
 

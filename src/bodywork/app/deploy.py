@@ -13,8 +13,9 @@ from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_
 from bodywork.app.lock import hold
 from bodywork.app.parts import Parts, check_target
 from bodywork.app.past import left_by, newest_artifacts
+from bodywork.app.secrets import require
 from bodywork.environment import Lock
-from bodywork.errors import NotFoundError, UsageError
+from bodywork.errors import UsageError
 from bodywork.run.plan import ObservedService, Plan, make_plan
 from bodywork.run.states import RunState
 from bodywork.targets.local.target import LocalTarget
@@ -37,6 +38,7 @@ class Request:
     wait: bool = False
     offline: bool = False
     pass_env: frozenset[str] = frozenset()
+    ssh_key: str | None = None
 
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
@@ -76,9 +78,8 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
 
 def _check_out(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
     check_target(request.target)
-    checkout = check_out(
-        parts.git, request.repository, ref=request.ref, file=request.file, offline=request.offline
-    )
+    git = parts.git_with(request.ssh_key)
+    checkout = check_out(git, request.repository, ref=request.ref, file=request.file, offline=request.offline)
     for warning in checkout.warnings:
         watcher.warning(str(warning))
     commit = checkout.commit
@@ -96,7 +97,7 @@ async def _plan(
     """The plan, and the folder with the commit's files."""
     project = checkout.project
     _check_only(project.steps, request.only)
-    _check_secrets(parts, checkout, request.only)
+    require(parts, project, request.only)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     locks = await _locks(parts, request, checkout, tree, watcher)
     observed: Mapping[str, ObservedService] = await parts.target(request.target).observe(project.name)
@@ -148,18 +149,4 @@ def _check_only(steps: Sequence[Sequence[str]], only: frozenset[str] | None) -> 
         raise UsageError(
             f"--only: the workflow has no stage {', '.join(unknown)}",
             hint=f"its stages are: {', '.join(known)}",
-        )
-
-
-def _check_secrets(parts: Parts, checkout: Checkout, only: frozenset[str] | None) -> None:
-    """Of the stages that may run, `on_failure` included: its secret must not be missing when it counts."""
-    project = checkout.project
-    stages = [stage for stage in project.stages if only is None or stage.name in only]
-    stages += [project.on_failure] if project.on_failure else []
-    wanted = {(s.secret, s.variable) for stage in stages for s in stage.secrets}
-    if missing := parts.secrets.missing(sorted(wanted), project.secrets_group):
-        listed = ", ".join(f"{path.parent.name}/{path.name}" for path in missing)
-        raise NotFoundError(
-            f"secrets that stages of {project.name} name are not there: {listed}",
-            hint=f"write each value to its file, mode 600: {missing[0]}",
         )

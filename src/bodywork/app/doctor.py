@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import shutil
 import socket
 import sys
@@ -37,6 +38,7 @@ def examine(parts: Parts) -> Iterator[Finding]:
         _folders,
         _space,
         _loopback,
+        _secrets,
         _agent,
     )
     for check in checks:
@@ -125,6 +127,22 @@ def _loopback(_: Parts) -> Finding:
                 advice="services work, on ports of 127.0.0.1 that `bodywork status` shows",
             )
     return Finding(name="loopback", state="ok", found="127.0.0.0/8")
+
+
+def _secrets(parts: Parts) -> Finding:
+    """Stages are refused a secret that others can open."""
+    entries, exposed = parts.secrets.entries(), parts.secrets.exposed()
+    if exposed:
+        return Finding(
+            name="secrets",
+            state="warning",
+            found=f"others can open {', '.join(map(str, exposed))}",
+            advice=f"chmod 600 {shlex.join(map(str, exposed))}",
+        )
+    keys = sum(len(entry.keys) for entry in entries)
+    return Finding(
+        name="secrets", state="ok", found=f"{keys} keys of {len(entries)} secrets" if keys else "none"
+    )
 
 
 def _agent(parts: Parts) -> Finding:

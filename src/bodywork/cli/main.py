@@ -30,6 +30,8 @@ COMMANDS = {
     "stop": "Cancel the run in progress; services go on.",
     "rollback": "Go back to an earlier release.",
     "delete": "Remove a pipeline with its services, runs and logs.",
+    "secret": "Keep passwords, tokens and keys for stages.",
+    "git": "Look after what git needs to reach private repositories.",
     "agent": "Look after the background process that keeps services running.",
     "doctor": "Say what this machine lacks, and how to get it.",
     "schema": "Print the JSON Schema of bodywork.yaml.",
@@ -141,12 +143,14 @@ def _machine(error: OSError) -> int:
 
 def _bug(error: Exception) -> int:
     """A short message, and a file with all of it to send."""
+    import re
     import tempfile
     import traceback
     from pathlib import Path
 
     text = f"bodywork {__version__}, Python {sys.version}, {sys.platform}\n{sys.argv[1:]}\n\n"
     text += "".join(traceback.format_exception(error))
+    text = re.sub(r"(?<=://)[^/@\s]+@", "***@", text)  # credentials in an address
     try:
         descriptor, name = tempfile.mkstemp(prefix="bodywork-bug-", suffix=".log")
         os.close(descriptor)

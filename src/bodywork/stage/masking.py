@@ -66,7 +66,8 @@ class Masker:
 
     def _give(self, text: bytes, limit: int) -> bytes:
         """Give out what is held up to `limit`, a position in `text`: what is held without line ends."""
-        raw, out, done = self._held, [], 0
+        raw, done = self._held, 0
+        out: "List[bytes]" = []
         place = Places(raw)
         covered, self._covered = self._covered, 0
         for start, end in self._found(text, covered):

@@ -1,0 +1,95 @@
+"""Secrets: setting, listing and deleting them, and whether a project has all that its stages name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from bodywork.app.parts import Parts
+from bodywork.app.times import rfc3339
+from bodywork.errors import NotFoundError, UsageError
+from bodywork.secret import Entry, parse, set_command, value_of
+from bodywork.spec.model import Project
+
+Key = tuple[str, str]
+"""A secret's name and the name of one of its keys."""
+
+
+def set_value(parts: Parts, secret: str, key: str, data: bytes, group: str | None = None) -> dict[str, bool]:
+    """Set one key; as `set_values`. Raises UsageError for what is empty or no text."""
+    if not data:
+        raise UsageError(f"the value of {key} is empty: nothing was set")
+    return set_values(parts, secret, {key: value_of(data, key)}, group)
+
+
+def set_env_file(
+    parts: Parts, secret: str, data: bytes, file: str, group: str | None = None
+) -> dict[str, bool]:
+    """Set all keys of a file with KEY=VALUE lines, or none when one of its lines is wrong."""
+    return set_values(parts, secret, parse(data, file), group)
+
+
+def set_values(
+    parts: Parts, secret: str, values: Mapping[str, str], group: str | None = None
+) -> dict[str, bool]:
+    """Set keys of a secret. Returns which, and whether there was a value before."""
+    parts.home.make()
+    had = {key: parts.secrets.has(secret, key, group) for key in values}
+    parts.secrets.set(secret, values, group)
+    return had
+
+
+def document(entry: Entry) -> dict[str, Any]:
+    """A secret as `--output json` has it: never a value."""
+    keys = [{"key": key, "changed": rfc3339(at)} for key, at in sorted(entry.keys.items())]
+    return {"name": entry.name, "group": entry.group, "keys": keys}
+
+
+def require(parts: Parts, project: Project, only: Collection[str] | None = None) -> None:
+    """See that the stages can have their secrets, before anything runs.
+
+    `on_failure` is one of them: its secret must not be missing when it counts. `only` names the
+    stages of the workflow that will run (None: all). Raises NotFoundError, and UsageError for
+    values that others can read.
+    """
+    stages = [stage for stage in project.stages if only is None or stage.name in only]
+    stages += [project.on_failure] if project.on_failure else []
+    group = project.secrets_group
+    users: dict[Key, list[str]] = {}
+    for stage in stages:
+        for named in stage.secrets:
+            users.setdefault((named.secret, named.variable), []).append(stage.name)
+    missing = [key for key in users if not parts.secrets.has(*key, group)]
+    if missing:
+        raise _missing(parts.secrets.entries(), project, {key: users[key] for key in missing})
+    for key in users:
+        parts.secrets.read(*key, group)
+
+
+def _missing(entries: list[Entry], project: Project, users: Mapping[Key, list[str]]) -> NotFoundError:
+    group = project.secrets_group
+    listed = [
+        f"{secret}/{key} (for {', '.join(stages)}){_instead(entries, secret, key, group)}"
+        for (secret, key), stages in users.items()
+    ]
+    where = f" in group {group}" if group else ""
+    commands = [set_command(secret, key, group) for secret, key in users]
+    return NotFoundError(
+        f"secrets that stages of {project.name} name are not there{where}: {', '.join(listed)}",
+        hint="set each value, which is asked for: " + "; ".join(commands),
+    )
+
+
+def _instead(entries: list[Entry], secret: str, key: str, group: str | None) -> str:
+    """What may have been meant, in words."""
+    here = {entry.name: entry for entry in entries if entry.group == group}
+    if secret in here:
+        near = difflib.get_close_matches(key, here[secret].keys, n=1)
+        return (
+            f": the secret has {near[0]}" if near else f": the secret has only {', '.join(here[secret].keys)}"
+        )
+    if near := difflib.get_close_matches(secret, here, n=1):
+        return f": there is a secret {near[0]}"
+    others = [f"group {e.group}" if e.group else "no group" for e in entries if e.name == secret]
+    return f": it is in {', '.join(others)}" if others else ""
