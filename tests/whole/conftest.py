@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tool import DATE, Repository
+from tool import DATE, Repository, Tool
 
 PROJECTS = Path(__file__).resolve().parent.parent / "data" / "projects"
 
@@ -35,3 +35,16 @@ def project(tmp_path: Path) -> Callable[..., Repository]:
         return made
 
     return make
+
+
+@pytest.fixture
+def secret(tool: Tool) -> Callable[[str, str], None]:
+    """Writes a value to its file `[GROUP/]SECRET/KEY`, for its owner alone."""
+
+    def write(name: str, value: str) -> None:
+        file = tool.home / "state" / "secrets" / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch(mode=0o600)
+        file.write_text(value)
+
+    return write

@@ -62,16 +62,14 @@ def test_services_with_names_of_all_kinds_call_each_other(tool: Tool, project: P
 
 
 def test_gunicorn_in_a_process_of_its_own_and_a_batch_stage_that_asks_yesterdays_server(
-    tool: Tool, project: Project
+    tool: Tool, project: Project, secret: Callable[[str, str], None]
 ) -> None:
     repository = project("churn", date="2022-03-20T12:00:00+00:00")
     refused = tool("deploy", str(repository.path))
     assert refused.code == 2
     assert "crm-credentials/CRM_PASSWORD" in refused.err and "team-chat/CHAT_TOKEN" in refused.err
-    secrets = tool.home / "state" / "secrets" / "testing"
-    for name, value in {"crm-credentials/CRM_PASSWORD": "sesame\n", "team-chat/CHAT_TOKEN": "t"}.items():
-        (secrets / name).parent.mkdir(parents=True)
-        (secrets / name).write_text(value)
+    secret("testing/crm-credentials/CRM_PASSWORD", "sesame\n")
+    secret("testing/team-chat/CHAT_TOKEN", "t")
     first = tool.good("deploy", str(repository.path), timeout=300)
     assert 'memory_request_md: unknown key, ignored (did you mean "memory_request_mb"?)' in first.err
     assert "password has 6 letters" in first.out

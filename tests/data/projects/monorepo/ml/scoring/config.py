@@ -1,0 +1,1 @@
+NAME = "scoring of the monorepo"
