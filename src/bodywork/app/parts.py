@@ -42,10 +42,17 @@ class Parts:
 
     @cached_property
     def git(self) -> Git:
+        return self.git_with(None)
+
+    def git_with(self, ssh_key: str | None) -> Git:
+        """git that opens repositories by ssh with the private key in this file alone; None: as ssh does.
+
+        Raises NotFoundError and UsageError for a file that ssh would not take.
+        """
         from bodywork.git import Git
 
         self.home.make()
-        return Git(self.home.cache, environment=self.ours, progress=self.note)
+        return Git(self.home.cache, environment=self.ours, progress=self.note, ssh_key=ssh_key)
 
     @cached_property
     def environments(self) -> Environments:

@@ -22,7 +22,9 @@ class Validated:
     warnings: tuple[Problem, ...]
 
 
-def validate(parts: Parts, location: str, *, ref: str | None, file: str | None) -> Validated:
+def validate(
+    parts: Parts, location: str, *, ref: str | None, file: str | None, ssh_key: str | None = None
+) -> Validated:
     """Read and check. Raises SpecError with every error of the file, NotFoundError, UnreachableError.
 
     A folder is checked as it stands on the disk; a URL, or any location with a `ref`, is fetched.
@@ -34,7 +36,7 @@ def validate(parts: Parts, location: str, *, ref: str | None, file: str | None) 
         raise NotFoundError(
             f"there is no file or folder {location}", hint=f"write one with: bodywork init {path.parent}"
         )
-    checkout = check_out(parts.git, location, ref=ref, file=file, offline=False)
+    checkout = check_out(parts.git_with(ssh_key), location, ref=ref, file=file, offline=False)
     return Validated(file=checkout.source.file, project=checkout.project, warnings=checkout.warnings)
 
 

@@ -36,6 +36,13 @@ output = click.option(
     show_default=True,
     help="json: one document on stdout, for programs.",
 )
+ssh_key = click.option(
+    "--ssh-key-file",
+    "ssh_key",
+    metavar="FILE",
+    envvar="BODYWORK_SSH_KEY_FILE",
+    help="Open the repository with this private key alone, if it is reached by ssh.",
+)
 
 
 class Date(click.ParamType):  # type: ignore[type-arg,unused-ignore]
@@ -61,7 +68,7 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
         from bodywork.app.deploy import Request
 
         asked = {name: chosen.pop(name) for name in ("repository", "ref", "file", "target")}
-        asked |= {name: chosen.pop(name) for name in ("as_of", "offline")}
+        asked |= {name: chosen.pop(name) for name in ("as_of", "offline", "ssh_key")}
         return function(Request(**asked, only=frozenset(only) or None), **chosen)
 
     command: Callable[..., Any] = with_request
@@ -85,6 +92,7 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="Resolve packages as the index was at this date, whatever bodywork.yaml says.",
             ),
             click.option("--offline", is_flag=True, help="Use what was fetched before; ask no Git host."),
+            ssh_key,
         )
     ):
         command = decorator(command)

@@ -11,8 +11,9 @@ from bodywork.cli import options
 @click.argument("path", default=".")
 @click.option("--ref", help="Check the file as it is at this branch, tag or commit.")
 @click.option("--file", "-f", help="Path of bodywork.yaml in the folder or repository.")
+@options.ssh_key
 @options.output
-def command(path: str, ref: str | None, file: str | None, output: str) -> int:
+def command(path: str, ref: str | None, file: str | None, ssh_key: str | None, output: str) -> int:
     """Check the bodywork.yaml of PATH: a folder, the file itself or the URL of a Git repository.
 
     Every error of the file is shown at once. Exits with 2 when there is one.
@@ -25,7 +26,8 @@ def command(path: str, ref: str | None, file: str | None, output: str) -> int:
     notes = Notes()
     problems: tuple[Problem, ...]
     try:
-        checked = validate(Parts(Parts.ours_now(), note=notes.note), path, ref=ref, file=file)
+        parts = Parts(Parts.ours_now(), note=notes.note)
+        checked = validate(parts, path, ref=ref, file=file, ssh_key=ssh_key)
     except SpecError as error:
         if output == "text":
             raise

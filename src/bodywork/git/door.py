@@ -73,6 +73,11 @@ class Git:
         self._program = Program.prepare(inherited, self._cache / "mirrors", key_file=ssh_key)
         self._progress = progress or _silent
 
+    @property
+    def program(self) -> Program:
+        """git as it is called here, and by it the user's ssh."""
+        return self._program
+
     def open(self, location: str, ref: str | None = None, *, offline: bool = False) -> Commit:
         """The commit that `ref` names, with all its files and its history fetched.
 

@@ -14,8 +14,10 @@ from bodywork.git import ssh
 from bodywork.git.location import Location, credential_variables, shown
 
 OLDEST = (2, 30)
-ANSWER = 90.0
+ANSWER = 45.0
 """Seconds that a host may take to list its refs."""
+SILENCE = 15
+"""Seconds for which a host of https may say nothing at all before it lists them."""
 
 _PROTOCOLS = ("file", "git", "http", "https", "ssh")
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bodywork.errors import NotFoundError, UnreachableError, UsageError
 from bodywork.git.failure import explain
 from bodywork.git.location import Location, shown
-from bodywork.git.program import ANSWER, GitError, Program, text
+from bodywork.git.program import ANSWER, SILENCE, GitError, Program, text
 
 FULL = re.compile(r"[0-9a-fA-F]{40}")
 SHORT = re.compile(r"[0-9a-fA-F]{4,39}")
@@ -50,6 +50,7 @@ def listing(program: Program, location: Location, *patterns: str) -> tuple[dict[
             program.run(
                 "ls-remote", "--quiet", "--symref", "--", location.name, *patterns,
                 location=location, timeout=None if location.local else ANSWER,
+                settings=(f"http.lowSpeedTime={SILENCE}",),
             )
         )  # fmt: skip
     except GitError as error:

@@ -327,7 +327,7 @@ def test_a_wrong_or_missing_password(
     with pytest.raises(UsageError) as caught:
         git.open(web.url("project.git", userinfo))
     assert words in caught.value.message
-    assert "credential helper" in (caught.value.hint or "")
+    assert "bodywork never asks for a password" in (caught.value.hint or "")
     assert "wrong-secret" not in str(caught.value) + repr(caught.value.__cause__)
 
 
