@@ -71,7 +71,8 @@ OLD_KEYS: dict[str, str] = {
     "project, pipeline": "The head of the file, under either name.",
     "project.name": "`name`. Capitals, `_` and dots are allowed.",
     "project.docker_image": "`bodywork-core:3.*` and `latest` mean Python 3.9, `2.*` Python 3.8, both with "
-    "the setuptools of their time. Any other image counts on Kubernetes only; here it means Python 3.9.",
+    "the setuptools of their time. Any other image counts on Kubernetes only; here it means Python 3.9, and "
+    "`python:3.10-slim` Python 3.10.",
     "project.DAG": "`workflow`. Stages that it does not name are not run.",
     "project.workflow": "The same, under its other name.",
     "project.usage_stats": "Read and ignored.",

@@ -109,6 +109,7 @@ def test_a_build_of_seconds_does_not_count_and_a_service_that_exits_fails_at_onc
     survey = project("survey", date="2022-02-01T00:00:00+00:00", PACKAGE=str(package.path))
     answer = tool("deploy", str(survey.path), "-o", "json", timeout=300)
     assert answer.code == 1
+    assert "python-with-r:4.2 is for clusters: on this machine its stages run with Python 3.9" in answer.err
     batch, service = answer.json["stages"]
     assert (batch["state"], service["state"]) == ("succeeded", "failed")
     assert "answers 1.4.0 of 1 option" in tool.good("logs", "survey", "read_answers").out

@@ -97,6 +97,8 @@ async def _plan(
     """The plan, and the folder with the commit's files."""
     project = checkout.project
     _check_only(project.steps, request.only)
+    for image, version in sorted({(one.image, one.python) for one in project.stages if one.image}):
+        watcher.note(f"image {image} is for clusters: on this machine its stages run with Python {version}")
     require(parts, project, request.only)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     locks = await _locks(parts, request, checkout, tree, watcher)

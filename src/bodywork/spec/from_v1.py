@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from types import MappingProxyType
@@ -93,7 +94,7 @@ def _stages(report: Report, form: OldProject, head: OldHead) -> dict[str, Stage]
             python=version,
             image=image,
             does=_does(stage, f"/{project}/{labels[name]}"),
-            host_names=_hosts(name, labels, project) if stage.service else (),
+            host_names=_hosts(name, labels, host_label(head.name)) if stage.service else (),
         )
     return stages
 
@@ -174,9 +175,12 @@ def _twin(stage: Stage, stages: Mapping[str, Stage]) -> Stage:
 def _python(image: str | None) -> tuple[str, str | None]:
     """The Python version that an image stands for, and the image where it is not bodywork's own.
 
-    `bodywork-core:3.0.12` and `latest` had Python 3.9, `2.1.7` and `v2.1.7` had 3.8.
+    `bodywork-core:3.0.12` and `latest` had Python 3.9, `2.1.7` and `v2.1.7` had 3.8. An official
+    `python:3.10-slim` says it itself; one that is too old for us stands for the oldest that is not.
     """
     name, _, tag = (image or "bodywork-core").strip().partition("@")[0].rpartition("/")[2].partition(":")
+    if name == "python" and (said := re.match(r"3\.(\d+)", tag)):
+        return f"3.{max(int(said[1]), 8)}", image
     if name != "bodywork-core":
         return PYTHON, image
     major = tag.removeprefix("v").partition(".")[0]

@@ -120,6 +120,11 @@ def test_windows_line_ends_and_no_last_one() -> None:
         ("bodyworkml/bodywork-core:2.1.7", "3.8", None),
         ("bodyworkml/bodywork-core:v2.1.7", "3.8", None),
         ("registry.example.org:5000/team/ml:1.2", "3.9", "registry.example.org:5000/team/ml:1.2"),
+        ("python:3.8-slim", "3.8", "python:3.8-slim"),
+        ("docker.example.org/library/python:3.10.4", "3.10", "docker.example.org/library/python:3.10.4"),
+        ("python:3.7", "3.8", "python:3.7"),
+        ("python:3-alpine", "3.9", "python:3-alpine"),
+        ("team/python:1.3", "3.9", "team/python:1.3"),
     ],
 )
 def test_the_image_tells_the_python_version(image: str, python: str, kept: str | None) -> None:
@@ -210,6 +215,13 @@ def test_names_that_kubernetes_could_not_take() -> None:
         "Serve.Model": ("serve-model", "serve-model", "proj-1--serve-model"),
         "1-score": ("s-1-score", "1-score", "proj-1--1-score"),
     }
+
+
+def test_a_project_whose_name_begins_with_a_digit_is_called_by_it() -> None:
+    head = 'version: "1.1"\nproject: {name: "2021.Odd", DAG: serve}\nstages:\n'
+    project = project_of(f"{head}  serve: {{executable_module_path: tell.py, service: {{port: 5000}}}}\n")
+    assert project.object_name == "p-2021-odd"
+    assert project.stages[0].host_names == ("serve", "2021-odd--serve")
 
 
 def test_names_that_become_the_same_are_told_apart() -> None:
