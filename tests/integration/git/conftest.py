@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import os
 import socket
 import subprocess
@@ -113,6 +115,8 @@ class WebServer:
 
     `old_protocol` answers as servers did before version 2 of the protocol, `dumb` serves files.
     `strike` is called in the middle of the answer to request number `strike_at`, which then ends.
+    `forbidden`: whoever it knows may still not read. `moved` sends from old paths to new ones. `asked`
+    is called at each request. `lfs` are the contents that Git LFS may ask for, by their SHA-256.
     """
 
     root: Path
@@ -125,7 +129,30 @@ class WebServer:
     dumb: bool = False
     strike_at: int = -1
     strike: Callable[[], None] = lambda: None
+    forbidden: bool = False
+    moved: dict[str, str] = field(default_factory=dict)
+    asked: Callable[[], None] = lambda: None
+    lfs: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
+    headers: list[str] = field(default_factory=list)
+
+    def keep_in_lfs(self, content: bytes) -> str:
+        """Have a content for Git LFS; returns the pointer that stands for it in a repository."""
+        name = hashlib.sha256(content).hexdigest()
+        self.lfs[name] = content
+        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{name}\nsize {len(content)}\n"
+
+    def lfs_batch(self, body: bytes) -> bytes:
+        """What the host answers to Git LFS that wants to download (its batch API)."""
+        objects = [
+            {
+                "oid": one["oid"],
+                "size": one["size"],
+                "actions": {"download": {"href": self.url(f"lfs-object/{one['oid']}")}},
+            }
+            for one in json.loads(body)["objects"]
+        ]
+        return json.dumps({"transfer": "basic", "objects": objects}).encode()
 
     def url(self, name: str, userinfo: str = "") -> str:
         return f"http://{userinfo}127.0.0.1:{self.port}/{name}"
@@ -151,6 +178,15 @@ def web(tmp_path: Path, machine: Machine) -> Iterator[WebServer]:
         def answer(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             server.requests.append(f"{self.command} {self.path}")
+            server.headers.append(str(self.headers))
+            server.asked()
+            for old, new in server.moved.items():
+                if self.path.startswith(old):
+                    self.send_response(301)
+                    self.send_header("Location", f"{server.url('')[:-1]}{new}{self.path.removeprefix(old)}")
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
             if server.broken:
                 self.send_error(503)
                 return
@@ -160,7 +196,13 @@ def web(tmp_path: Path, machine: Machine) -> Iterator[WebServer]:
                 self.send_header("Content-Length", "0")
                 self.end_headers()
                 return
-            if server.dumb:
+            if server.forbidden:
+                self.send_error(403)
+            elif self.path.endswith("/info/lfs/objects/batch"):
+                self.send_content(server.lfs_batch(body), "application/vnd.git-lfs+json")
+            elif self.path.startswith("/lfs-object/"):
+                self.send_content(server.lfs[self.path.rpartition("/")[2]])
+            elif server.dumb:
                 self.send_file(server.root / self.path.partition("?")[0].lstrip("/"))
             else:
                 self.pass_on(body)
@@ -169,8 +211,11 @@ def web(tmp_path: Path, machine: Machine) -> Iterator[WebServer]:
             if not path.is_file():
                 self.send_error(404)
                 return
-            content = path.read_bytes()
+            self.send_content(path.read_bytes())
+
+        def send_content(self, content: bytes, kind: str = "application/octet-stream") -> None:
             self.send_response(200)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)
