@@ -72,6 +72,19 @@ class Tool:
                 raise
         return Answer(code=child.returncode, out=out, err=err)
 
+    def told(self, *arguments: str, text: str | bytes) -> Answer:
+        """A command that reads `text` from a pipe."""
+        done = subprocess.run(
+            [sys.executable, "-m", "bodywork", *arguments],
+            env=self.env,
+            cwd=self.home,
+            input=text.encode() if isinstance(text, str) else text,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        return Answer(code=done.returncode, out=done.stdout.decode(), err=done.stderr.decode())
+
     def good(self, *arguments: str, cwd: Path | None = None, timeout: float = 120) -> Answer:
         """A command that has to succeed."""
         answer = self(*arguments, cwd=cwd, timeout=timeout)

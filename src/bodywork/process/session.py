@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -64,9 +64,10 @@ class Process:
         *,
         cwd: Path,
         env: Mapping[str, str],
+        input: int | None = None,
         output: IO[bytes] | int | None = None,
     ) -> Process:
-        """Start `command` with nothing to read.
+        """Start `command`, which reads from the descriptor `input` (None: nothing).
 
         Its stdout and stderr go together to `output`, or, if that is None, to `chunks()`.
         Raises OSError when it cannot be started. Needs a running event loop.
@@ -77,7 +78,7 @@ class Process:
                 list(command),
                 cwd=cwd,
                 env=dict(env),
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.DEVNULL if input is None else input,
                 stdout=output if writer is None else writer,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -103,7 +104,7 @@ class Process:
         """How it ended. May be awaited any number of times."""
         return await asyncio.shield(self._exit)
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
         """What it prints as it appears, in pieces of whole lines; ends when the process has ended.
 
         A line longer than `LONGEST_LINE` bytes comes in parts. Output of children that outlive

@@ -16,7 +16,7 @@ from urllib.parse import quote, quote_plus
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable, Iterator, List, Set, Tuple
+    from typing import Any, Iterable, Iterator, List, Set, Tuple
 
 MASK = b"***"
 SHORTEST = 4
@@ -63,6 +63,26 @@ class Masker:
         """All that is left: nothing more will come."""
         text = self._held.translate(None, LINE_ENDS)
         return self._give(text, len(text))
+
+    def text(self, whole: str) -> str:
+        """A whole text at once."""
+        data = whole.encode("utf-8", "surrogatepass")
+        return (self.feed(data) + self.end()).decode("utf-8", "surrogatepass")
+
+    def document(self, value: "Any") -> "Any":
+        """What JSON can hold, with all its texts masked. Lists of texts are also looked at as one."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(key): self.document(inner) for key, inner in value.items()}
+        if not isinstance(value, list):
+            return value
+        pieces = [self.document(inner) for inner in value]
+        if pieces and all(isinstance(piece, str) for piece in pieces):
+            whole = "".join(pieces)
+            masked = self.text(whole)
+            return pieces if masked == whole else [masked]
+        return pieces
 
     def _give(self, text: bytes, limit: int) -> bytes:
         """Give out what is held up to `limit`, a position in `text`: what is held without line ends."""
@@ -126,9 +146,7 @@ class Places:
 
 def mask(values: "Iterable[str]", text: str) -> str:
     """A whole text without the values."""
-    masker = Masker(values)
-    data = text.encode("utf-8", "surrogatepass")
-    return (masker.feed(data) + masker.end()).decode("utf-8", "surrogatepass")
+    return Masker(values).text(text)
 
 
 def needles(values: "Iterable[str]") -> "List[bytes]":

@@ -28,7 +28,7 @@ import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Dict, Iterator, List, Optional
+    from typing import Any, Callable, Dict, Iterator, List, Optional
 
 POLL = 0.2  # seconds between looks at the kernel's process while it is silent
 START = 120.0  # seconds that a kernel may take to answer
@@ -65,6 +65,7 @@ class Notebook:
     def __init__(self, path: str, save: str) -> None:
         self.name = os.path.basename(path)
         self._save = save
+        self._masked = masker()
         self._json = read(path)
         cells = [cell for cell in self._json["cells"] if cell.get("cell_type") == "code"]
         self.cells = [cell for cell in cells if source(cell).strip() and "skip-execution" not in tags(cell)]
@@ -75,9 +76,24 @@ class Notebook:
         """Replace the saved notebook in one go."""
         fresh = self._save + ".new"
         with open(fresh, "w", encoding="utf-8") as file:
-            json.dump(self._json, file, indent=1, ensure_ascii=False)
+            json.dump(self._masked(self._json), file, indent=1, ensure_ascii=False)
             file.write("\n")
         os.replace(fresh, self._save)
+
+
+def masker() -> "Callable[[Any], Any]":
+    """Takes the values of this stage's secrets out of what is to be saved."""
+    names = os.environ.get("BODYWORK_SECRETS", "").split(",")
+    values = [os.environ[name] for name in names if os.environ.get(name)]
+    if not values:
+        return lambda document: document
+    path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "masking.py")
+    spec = importlib.util.spec_from_file_location("bodywork_masking", path)
+    assert spec is not None and spec.loader is not None
+    masking = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(masking)
+    document: "Callable[[Any], Any]" = masking.Masker(values).document
+    return document
 
 
 def read(path: str) -> "Dict[str, Any]":

@@ -343,6 +343,7 @@ async def test_secrets_are_given_and_not_stored(place: Any) -> None:
     secret = place.home / "secrets" / "KEY"
     secret.parent.mkdir(parents=True)
     secret.write_text("hunter2\n")
+    secret.chmod(0o600)
     await place.rollout(place.release("run-1", secrets=(("KEY", str(secret)),)))
     [pid] = await place.pids()
     environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")

@@ -11,6 +11,7 @@ from bodywork.errors import StageError
 from bodywork.process import Exit, Process, end_orphans, identity
 from bodywork.spec.model import Stage
 from bodywork.targets.base import Began, Ended, Printed, Sign
+from bodywork.targets.local.masked import masked
 from bodywork.targets.local.variables import artifact_variable
 
 
@@ -26,8 +27,10 @@ class Attempt:
         outputs: Path,
         store: Store,
         marks: frozenset[str],
+        hidden: tuple[str, ...] = (),
     ) -> None:
         self.stage = stage
+        self._hidden = hidden
         self._marks = marks
         self.process = process
         self.key = identity(process.pid) or f"{process.pid}:gone"
@@ -46,21 +49,28 @@ class Attempt:
         log: Path,
         outputs: Path,
         store: Store,
+        hidden: tuple[str, ...] = (),
     ) -> Attempt:
-        """Start the process in `folder`. Raises StageError when that is not possible."""
+        """Start the process in `folder`; nothing shows the `hidden` values of what it prints.
+
+        Raises StageError when that is not possible.
+        """
         log.parent.mkdir(parents=True, exist_ok=True)
         try:
             process = Process.start(command, cwd=folder, env=variables)
         except OSError as error:
             raise StageError(f"{command[0]} could not be started: {error.strerror}") from error
         marks = frozenset(f"{name}={variables[name]}" for name in ("BODYWORK_RUN", "BODYWORK_STAGE"))
-        return cls(stage, process, log=log, outputs=outputs, store=store, marks=marks)
+        return cls(stage, process, log=log, outputs=outputs, store=store, marks=marks, hidden=hidden)
 
     async def watch(self) -> AsyncIterator[Sign]:
         """Its signs, from `Began` to `Ended`; what it prints is written to the log file first."""
         yield Began(key=self.key)
+        chunks = self.process.chunks()
+        if self._hidden:
+            chunks = masked(chunks, self._hidden)
         with self._log.open("ab", buffering=0) as log:
-            async for chunk in self.process.chunks():
+            async for chunk in chunks:
                 rest = memoryview(chunk)
                 while rest:  # a disk that is nearly full takes a part
                     rest = rest[log.write(rest) :]

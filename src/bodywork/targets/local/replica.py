@@ -6,11 +6,12 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from bodywork.errors import MachineError, StageError
+from bodywork.errors import MachineError, StageError, UsageError
 from bodywork.process import Process, kill_group
+from bodywork.secret import read_value
 from bodywork.targets.local.address import LOCALHOST, free_port
 from bodywork.targets.local.adoption import MARK, Adopted, end_escaped, name_of
 from bodywork.targets.local.backend import Backend
@@ -18,10 +19,14 @@ from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.happening import Exited, Failed, Gone, Happening, Launched, Ready, State, Unready
 from bodywork.targets.local.hosts import hosts_path
 from bodywork.targets.local.logfile import open_log
-from bodywork.targets.local.premises import Premises
+from bodywork.targets.local.masked import start_filter
+from bodywork.targets.local.premises import Premises, log
 from bodywork.targets.local.readiness import Readiness
 from bodywork.targets.local.record import ReplicaRecord
 from bodywork.targets.local.trees import copy_tree
+
+LAST_LINES = 1.0
+"""Seconds that the filter of a replica's log has, after the replica's end, to write what is left."""
 
 
 class Replica:
@@ -53,6 +58,7 @@ class Replica:
         self._premises = premises
         self._tell = tell
         self._process: Process | Adopted | None = None
+        self._filter: Process | None = None
         self._life: asyncio.Task[None] | None = None
         self._readiness: Readiness | None = None
 
@@ -119,13 +125,21 @@ class Replica:
     async def _attend(self, process: Process | Adopted) -> None:
         """Watch it until it ends."""
         self._readiness = Readiness(self, self._premises, self._answered)
-        watching = asyncio.get_running_loop().create_task(self._readiness.watch())
+        loop = asyncio.get_running_loop()
+        watching = (
+            loop.create_task(self._readiness.watch()),
+            loop.create_task(self._attend_filter(process.pid)),
+        )
         try:
             exit_ = await process.wait()
         finally:
-            watching.cancel()
+            for each in watching:
+                each.cancel()
             self._readiness = None
         kill_group(process.pid)  # what it has left behind
+        if self._filter is not None:
+            await asyncio.wait({asyncio.ensure_future(self._filter.wait())}, timeout=LAST_LINES)
+            self._filter = None
         self._process = None
         self.identity = ""
         self._premises.ports.discard(self.port)
@@ -133,6 +147,12 @@ class Replica:
         if self.state not in (State.ENDING, State.ENDED):
             self.state = State.WAITING
             self._tell(self, Exited(reason=exit_ if isinstance(exit_, str) else exit_.sentence))
+
+    async def _attend_filter(self, pid: int) -> None:
+        """A replica whose filter was killed is ended, to start again: what it prints leads nowhere."""
+        if self._filter is not None and not (await self._filter.wait()).ok:
+            log(f"{self.name}: the filter of its log has died")
+            kill_group(pid)
 
     def _answered(self, ok: bool, reason: str) -> None:
         """What Readiness has found."""
@@ -176,8 +196,9 @@ class Replica:
     def _start(self) -> Process:
         self.port = free_port(self._premises.ports)
         self.answers = (LOCALHOST, self.port)
-        environment = self._environment()
-        output = open_log(self.log)
+        secrets = {variable: _secret(variable, Path(path)) for variable, path in self.definition.secrets}
+        environment = self._environment(secrets)
+        output = self._open_output(secrets)
         try:
             process = Process.start(
                 self.definition.command,
@@ -192,10 +213,20 @@ class Replica:
         self._premises.ports.add(self.port)
         return process
 
-    def _environment(self) -> dict[str, str]:
-        """All variables of the process. Raises StageError when a secret is not there."""
+    def _open_output(self, secrets: Mapping[str, str]) -> int:
+        """What the process prints to: its log file, or the filter before it. The caller closes it."""
+        output = open_log(self.log)
+        if not secrets:
+            return output
+        try:
+            self._filter, writer = start_filter(output, secrets)
+        finally:
+            os.close(output)
+        return writer
+
+    def _environment(self, secrets: Mapping[str, str]) -> dict[str, str]:
+        """All variables of the process."""
         d, home = self.definition, self._premises.home
-        secrets = {variable: _secret(variable, Path(path)) for variable, path in d.secrets}
         hosts = self._premises.hosts(d.pipeline)
         own = {name: str(self.folder) for name, value in d.variables.items() if value == d.folder}
         return {
@@ -221,7 +252,11 @@ def release_folder(home: Path, definition: Definition) -> Path:
 
 
 def _secret(variable: str, path: Path) -> str:
+    """The value as it is now. Raises StageError."""
     try:
-        return path.read_text().removesuffix("\n")
-    except (OSError, UnicodeError) as error:
-        raise StageError(f"the secret of variable {variable} cannot be read: {error}") from error
+        return read_value(path, variable)
+    except UsageError as error:
+        hint = f" ({error.hint})" if error.hint else ""
+        raise StageError(
+            f"the secret of variable {variable} cannot be read: {error.message}{hint}"
+        ) from error

@@ -190,6 +190,7 @@ class LocalTarget:
             log=place.log,
             outputs=place.outputs,
             store=self._store,
+            hidden=tuple(secret.values()),
         )
 
     def _definition(self, place: Workplace, planned: PlannedStage, inputs: Mapping[str, str]) -> Definition:
