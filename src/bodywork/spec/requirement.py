@@ -29,6 +29,8 @@ LONGEST = 1000
 def fault(line: str) -> str | None:
     """What is wrong with a requirement line, as a sentence; None: nothing."""
     text = line.strip()
+    if text.endswith(".txt") and not text.startswith("-") and " " not in text:
+        return "a list holds packages; to name a file, write its path without the list"
     if len(text) <= LONGEST and LINE.fullmatch(text):
         return None
     if not text:
@@ -37,8 +39,8 @@ def fault(line: str) -> str | None:
         return "options belong in a requirements.txt: name that file here instead of a list"
     if re.match(r"(git|hg|svn|bzr)\+|https?://", text):
         return "a package from an address needs its name: write NAME @ ADDRESS"
-    if text.startswith((".", "/", "~")) or text.endswith((".txt", ".whl", ".tar.gz")):
-        return "a list holds packages; to name a file, write its path without the list"
+    if text.startswith((".", "/", "~")) or text.endswith((".whl", ".tar.gz")):
+        return "a package of the project belongs in a requirements.txt: name that file here instead of a list"
     return "is not a requirement like numpy==2.1.0 or pandas[excel]>=2,<3" + _meant(text)
 
 
