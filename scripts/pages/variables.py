@@ -48,6 +48,7 @@ INNER = {
     "BODYWORK_GIT_PASSWORD": "for git alone: the password of a URL",
     "BODYWORK_WHEELS": "for uv alone: where kept wheels are",
     "BODYWORK_SECRETS": "which variables hold values that are masked in what the stage prints",
+    "BODYWORK_COMMAND": "which command a batch stage belongs to",
     "BODYWORK_COMPLETE": "shell completion",
 }
 """Set by bodywork for its own parts; of no use to others."""
@@ -59,6 +60,7 @@ OURS = {
     "BODYWORK_CACHE": "The folder for what can be made again: mirrors of repositories, environments. "
     "Default: `$XDG_CACHE_HOME/bodywork`, else `~/.cache/bodywork`.",
     "BODYWORK_TARGET": "The default of `--target`.",
+    "BODYWORK_SSH_KEY_FILE": "The default of `--ssh-key-file`.",
     "BODYWORK_LOOPBACK": "`single`: give services no loopback addresses of their own, as on macOS.",
 }
 
