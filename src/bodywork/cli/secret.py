@@ -81,6 +81,8 @@ def set_(
         done = set_value(parts, name, key, data, group)
     for one, before in done.items():
         click.echo(f"{'changed' if before else 'set'} {_told(name, group)}/{one}")
+    if any(done.values()):
+        click.echo("what runs now keeps the old value until it starts again", err=True)
 
 
 @command.command("list", epilog="Example: bodywork secret list --output json")

@@ -240,3 +240,19 @@ def test_no_file_and_no_kernel_are_said(bare: Environment, tmp_path: Path) -> No
         "n.ipynb: notebooks need jupyter_client and ipykernel;"
         " add nbclient and ipykernel to the requirements of this stage\n",
     )
+
+
+def test_the_saved_notebook_holds_no_value_of_a_secret(kernels: Environment, tmp_path: Path) -> None:
+    """Neither in one piece, nor in pieces that come one by one, nor escaped as JSON has it."""
+    value = 'hunter2"\\x'
+    notebook = write(
+        tmp_path / "train.ipynb",
+        "import os, time\ntoken = os.environ['TOKEN']\nprint('is', token[:4], end='', flush=True)\n"
+        "time.sleep(1)\nprint(token[4:], flush=True)\nprint('done')",
+        "{token: token}",
+        "raise ValueError(token)",
+    )
+    run(kernels, notebook, TOKEN=value, BODYWORK_SECRETS="TOKEN")
+    saved = notebook.with_name("executed.ipynb").read_text()
+    assert "hunter2" not in saved and saved.count("***") >= 4
+    assert executed(notebook)[0]["outputs"][0]["text"] == ["is ***\ndone\n"]  # type: ignore[index]
