@@ -48,6 +48,8 @@ Host key verification failed."""
         (SSH, "ssh: Could not resolve hostname example.org: Name or service not known\nfatal: Could not read from remote repository.", UnreachableError, "no address"),
         (SSH, "ssh: connect to host example.org port 2222: Connection refused\nfatal: Could not read from remote repository.", UnreachableError, "refused"),
         (SSH, "ssh: connect to host example.org port 2222: Connection timed out", UnreachableError, "timed out"),
+        (SSH, "error: cannot run ssh: No such file or directory\nfatal: unable to fork", MachineError, "openssh-client"),
+        (SSH, "ssh -o BatchMode=yes: 1: ssh: not found\nfatal: Could not read from remote repository.", MachineError, "openssh-client"),
         (SSH, "kex_exchange_identification: Connection closed by remote host", UnreachableError, "cannot be reached"),
         (SSH, "git@example.org: Permission denied (publickey).\nfatal: Could not read from remote repository.", UsageError, "ssh-add"),
         (SSH, "ERROR: Permission to a/b.git denied to deploy key\nfatal: Could not read from remote repository.", UsageError, "lets us in"),

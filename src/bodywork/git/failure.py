@@ -49,6 +49,7 @@ def explain(error: GitError, location: Location) -> BodyworkError:
     """The error to raise for `error`, which came up while git worked on `location`."""
     rules: tuple[tuple[str, Callable[[GitError, Location], BodyworkError]], ...] = (
         (_DISK, _disk),
+        (r"cannot run \S*ssh|ssh: (command )?not found", _no_ssh),
         (r"dubious ownership|unsafe repository", refusal.other_owner),
         (refusal.HOST_KEY, refusal.host_key),
         (_UNRESOLVED, _unresolved),
@@ -79,6 +80,13 @@ def _disk(error: GitError, location: Location) -> BodyworkError:
     return MachineError(
         f"git could not write the copy of {location.name}: {error.said}",
         hint="make room on the disk, or set XDG_CACHE_HOME to a folder that can be written",
+    )
+
+
+def _no_ssh(error: GitError, location: Location) -> BodyworkError:
+    return MachineError(
+        f"{location.name} is reached by ssh, and this machine has no such program: {error.said}",
+        hint="install OpenSSH's client: apt install openssh-client or dnf install openssh-clients",
     )
 
 

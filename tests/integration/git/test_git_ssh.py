@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import sshd
-from bodywork.errors import BodyworkError, NotFoundError, UnreachableError, UsageError
+from bodywork.errors import BodyworkError, MachineError, NotFoundError, UnreachableError, UsageError
 from bodywork.git import Commit, Git
 
 from .conftest import Machine, Repository
@@ -54,12 +54,14 @@ def bare(tmp_path: Path, repository: Repository) -> Path:
     return path
 
 
-def refused(git: Git, location: str, kind: type[BodyworkError] = UsageError) -> str:
+def refused(
+    git: Git, location: str, kind: type[BodyworkError] = UsageError, *, seconds: float = QUICK
+) -> str:
     """What is said of a repository that is not opened, and that is said soon."""
     begun = time.monotonic()
     with pytest.raises(kind) as caught:
         git.open(location)
-    assert time.monotonic() - begun < QUICK
+    assert time.monotonic() - begun < seconds
     assert caught.value.hint
     assert "\n" not in caught.value.message
     return f"{caught.value.message}\n{caught.value.hint}"
@@ -171,6 +173,37 @@ def test_an_unknown_host_is_refused_whatever_ssh_is_set_to(
     assert not server.known_hosts.exists()
 
 
+def test_what_the_users_own_command_says_is_stronger(
+    open_git: Callable[..., Git], server: sshd.SshServer, bare: Path
+) -> None:
+    server.known_hosts.unlink()
+    command = f"{server.configure()} -o StrictHostKeyChecking=accept-new"
+    assert open_git(GIT_SSH_COMMAND=command).open(server.url(bare)).files()
+    assert server.known_hosts.exists()
+
+
+def test_there_is_no_ssh(open_git: Callable[..., Git], server: sshd.SshServer, bare: Path) -> None:
+    with pytest.raises(MachineError) as caught:
+        open_git(GIT_SSH_COMMAND="/nowhere/ssh").open(server.url(bare))
+    assert "openssh-client" in (caught.value.hint or "")
+
+
+def test_a_named_key_opens_submodules_as_well(
+    open_git: Callable[..., Git],
+    server: sshd.SshServer,
+    bare: Path,
+    new_repository: Callable[[str], Repository],
+) -> None:
+    outer = new_repository("outer")
+    outer.git("submodule", "add", "--quiet", str(bare), "inner")
+    outer.git("config", "--file", ".gitmodules", "submodule.inner.url", "../hosted.git")
+    outer.commit("with a submodule")
+    hosted = bare.with_name("outer.git")
+    outer.git("clone", "--quiet", "--bare", str(outer.path), str(hosted))
+    commit = open_git(key=Path("/none"), ssh_key=server.key).open(server.url(hosted))
+    assert commit.read("inner/a.txt") == b"a\n"
+
+
 def test_a_changed_host_key(open_git: Callable[..., Git], server: sshd.SshServer, bare: Path) -> None:
     git = open_git()
     assert git.open(server.url(bare)).files()
@@ -183,7 +216,7 @@ def test_a_changed_host_key(open_git: Callable[..., Git], server: sshd.SshServer
 def test_a_host_that_takes_the_call_and_says_nothing(open_git: Callable[..., Git]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        said = refused(open_git(), f"ssh://me@{host}/a", UnreachableError)
+        said = refused(open_git(), f"ssh://me@{host}/a", UnreachableError, seconds=15)
     assert f"{host} cannot be reached: Connection timed out" in said
 
 
