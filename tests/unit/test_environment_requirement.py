@@ -36,7 +36,8 @@ def test_included_files_are_read_relative_to_the_including_one(tmp_path: Path):
 
     found = read_file(tmp_path, "requirements/train.txt")
 
-    assert found == Lines(requirements=("numpy", "scikit-learn"), constraints=("numpy<2",))
+    files = tuple(f"requirements/{name}.txt" for name in ("train", "base", "limits"))
+    assert found == Lines(requirements=("numpy", "scikit-learn"), constraints=("numpy<2",), files=files)
 
 
 def test_options_are_kept_apart_and_written_in_one_way(tmp_path: Path):

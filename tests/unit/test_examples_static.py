@@ -41,7 +41,7 @@ def test_an_example_is_complete(name: str) -> None:
     found = project(name)
     assert found.version == ("1.1" if name == "version-1.1" else "2")
     assert {stage.run for stage in found.stages} <= files(name)
-    assert set(found.requirement_files) <= files(name)
+    assert {stage.requirements.file for stage in found.all_stages} - {None} <= files(name)
     assert found.unused == ()
 
 

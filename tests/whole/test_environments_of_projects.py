@@ -174,3 +174,17 @@ def test_notebooks_pass_on_what_they_make_and_tell_what_went_wrong(tool: Tool, p
     kept = tool.home / "state" / "runs" / failed.json["run"] / "notebooks" / "model.ipynb"
     outputs = [output for cell in json.loads(kept.read_text())["cells"] for output in cell.get("outputs", [])]
     assert outputs[-1]["ename"] == "ValueError"
+
+
+def test_a_file_that_requirements_include_sets_the_date_too(tool: Tool, repository: Repository) -> None:
+    files = {
+        "bodywork.yaml": 'version: "2"\nname: x\npython: "3.11"\n'
+        "stages: {a: {run: a.py, requirements: requirements.txt}}\n",
+        "a.py": "pass\n",
+        "requirements.txt": "-r deep/base.txt\n",
+        "deep/base.txt": "six==1.15.0\n",
+    }
+    repository.commit(files, date="2020-06-01T00:00:00+00:00")
+    repository.commit({"deep/base.txt": "six==1.16.0\n"}, date="2021-06-01T00:00:00+00:00")
+    repository.commit({"a.py": "print()\n"}, date="2022-06-01T00:00:00+00:00")
+    assert "packages are as of 2021-06-01" in tool.good("plan", str(repository.path)).err

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from bodywork.environment import Environments, Lock
+from bodywork.environment import Environments, Lock, files_read
 from bodywork.errors import BodyworkError, NotFoundError, Problem, UsageError
 from bodywork.git import Commit, Git
 from bodywork.run.plan import Source
@@ -87,11 +87,11 @@ class IndexDate:
     warning: str = ""
 
 
-def index_date(checkout: Checkout, as_of: datetime | None) -> IndexDate:
+def index_date(checkout: Checkout, as_of: datetime | None, *, tree: Path) -> IndexDate:
     """`as_of` (from the command line) wins over `resolve:` of bodywork.yaml.
 
     Its default is the date of the newest commit that touched bodywork.yaml or a requirements file
-    that it names.
+    that it names, with what that file includes. `tree` holds the commit's files.
     """
     resolve = checkout.project.resolve
     if as_of is not None:
@@ -101,15 +101,14 @@ def index_date(checkout: Checkout, as_of: datetime | None) -> IndexDate:
     if resolve != "commit":
         date = datetime.fromisoformat(resolve)
         return IndexDate(at=date if date.tzinfo else date.replace(tzinfo=UTC))
-    return _date_of_commit(checkout)
+    return _date_of_commit(checkout, tree)
 
 
-def _date_of_commit(checkout: Checkout) -> IndexDate:
+def _date_of_commit(checkout: Checkout, tree: Path) -> IndexDate:
     folder, commit = PurePosixPath(checkout.source.folder), checkout.commit
-    paths = [
-        checkout.source.file,
-        *((folder / path).as_posix() for path in checkout.project.requirement_files),
-    ]
+    asked = {stage.requirements for stage in checkout.project.all_stages}
+    read = sorted({file for one in asked for file in files_read(one, tree / folder)})
+    paths = [checkout.source.file, *((folder / file).as_posix() for file in read)]
     at = commit.changed(paths)
     if commit.cut_off(paths):
         warning = (
@@ -130,7 +129,7 @@ async def lock_environments(
     `tree` holds the commit's files, `folder` is the project's in there.
     Raises what is wrong with the first stage whose packages cannot be locked, naming that stage.
     """
-    stages = (*project.stages, *((project.on_failure,) if project.on_failure else ()))
+    stages = project.all_stages
     # Stages that ask for the same packages share one piece of work.
     tasks: dict[object, asyncio.Task[Lock]] = {}
 

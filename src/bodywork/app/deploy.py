@@ -120,7 +120,7 @@ async def _locks(
     parts: Parts, request: Request, checkout: Checkout, tree: Path, watcher: Watcher
 ) -> dict[str, Lock]:
     """The locks of all stages; says which packages those are, and what is odd about them."""
-    date = await asyncio.to_thread(index_date, checkout, request.as_of)
+    date = await asyncio.to_thread(index_date, checkout, request.as_of, tree=tree)
     if date.warning:
         watcher.warning(date.warning)
     if date.note:

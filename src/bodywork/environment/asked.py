@@ -110,6 +110,17 @@ def read(
     return replace(asked, builds=any(path.is_dir() for path in paths), key=_key(asked, paths))
 
 
+def files_read(requirements: Requirements, folder: Path) -> tuple[str, ...]:
+    """The files of the project in `folder` that say which packages are asked for, includes and all.
+
+    Raises NotFoundError.
+    """
+    file = requirements.file
+    if file is None:
+        return read_lines(folder, "\n".join(requirements.packages)).files
+    return _source(requirements, folder)[2].files or (file,)
+
+
 def _source(requirements: Requirements, folder: Path) -> tuple[Way, Path, Lines, str]:
     file = requirements.file
     if file is None:

@@ -43,17 +43,22 @@ INDEX_OPTIONS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Lines:
-    """What requirement files say, includes and all: requirements, constraints, options."""
+    """What requirement files say, includes and all: requirements, constraints, options.
+
+    `files` are the paths of the files that said it.
+    """
 
     requirements: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
     def __add__(self, other: Lines) -> Lines:
         return Lines(
             requirements=self.requirements + other.requirements,
             constraints=self.constraints + other.constraints,
             options=self.options + other.options,
+            files=self.files + other.files,
         )
 
     @property
@@ -84,7 +89,8 @@ def read_lines(folder: Path, text: str, *, file: str = "", seen: tuple[str, ...]
             found += _read(folder, _beside(file, value), seen=(*seen, file))
         elif name == "--constraint":
             included = _read(folder, _beside(file, value), seen=(*seen, file))
-            found += Lines(constraints=included.requirements + included.constraints)
+            constraints = included.requirements + included.constraints
+            found += Lines(constraints=constraints, files=included.files)
         elif name == "--editable":
             found += Lines(requirements=(_installed(value),))
         elif name:
@@ -183,7 +189,7 @@ def _option(name: str, value: str) -> str:
 def _read(folder: Path, file: str, *, seen: tuple[str, ...]) -> Lines:
     if file in seen:
         return Lines()
-    return read_lines(folder, text_of(folder, file), file=file, seen=seen)
+    return Lines(files=(file,)) + read_lines(folder, text_of(folder, file), file=file, seen=seen)
 
 
 def _beside(file: str, included: str) -> str:

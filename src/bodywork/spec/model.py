@@ -175,7 +175,6 @@ class Project:
         raise KeyError(name)
 
     @property
-    def requirement_files(self) -> tuple[str, ...]:
-        """The files of the repository that say which packages are needed, sorted."""
-        stages = (*self.stages, *([self.on_failure] if self.on_failure else ()))
-        return tuple(sorted({s.requirements.file for s in stages if s.requirements.file}))
+    def all_stages(self) -> tuple[Stage, ...]:
+        """The stages of the workflow and, last, the one of `on_failure`."""
+        return self.stages if self.on_failure is None else (*self.stages, self.on_failure)

@@ -77,7 +77,7 @@ def test_the_head_of_the_file() -> None:
     assert (project.unused, project.setuptools, project.secrets_group) == ((), False, None)
     assert project.on_failure is not None
     assert project.on_failure.run == "tell.py"
-    assert project.requirement_files == ("requirements.txt",)
+    assert {stage.requirements.file for stage in project.all_stages} == {None, "requirements.txt"}
 
 
 def test_every_key_of_a_batch_stage() -> None:
@@ -177,7 +177,7 @@ def test_every_kind_of_requirements_file() -> None:
     for file in kinds:
         text = f'version: "2"\nname: x\nstages: {{a: {{run: a.py, requirements: sub/{file}}}}}'
         project = project_of(text, ["a.py", f"sub/{file}", "sub/pyproject.toml"])
-        assert project.requirement_files == (f"sub/{file}",)
+        assert [stage.requirements.file for stage in project.stages] == [f"sub/{file}"]
 
 
 def test_a_chain_of_a_thousand_stages_is_read_in_a_moment() -> None:
