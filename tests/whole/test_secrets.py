@@ -188,6 +188,29 @@ def test_a_missing_secret_is_told_with_the_command_before_anything_runs(
     assert not tool.good("runs").out
 
 
+def test_a_run_is_resumed_only_with_its_secrets(tool: Tool, repository: Repository) -> None:
+    """Those of stages that have succeeded are not needed again."""
+    for name in ("first", "second"):
+        tool.told("secret", "set", name, "KEY", text=f"value of {name}")
+    repository.commit(
+        {
+            "bodywork.yaml": f"{HEAD}workflow: one >> two\nstages:\n"
+            "  one: {run: one.py, secrets: {KEY: first}}\n  two: {run: two.py, secrets: {KEY: second}}\n",
+            "one.py": "",
+            "two.py": "import os\nassert os.path.exists(os.environ['HOME'] + '/ready'), os.environ['KEY']\n",
+        }
+    )
+    failed = tool("deploy", str(repository.path))
+    assert failed.code == 1 and "AssertionError: ***" in failed.out
+    tool.good("secret", "delete", "first", "--yes")
+    tool.good("secret", "delete", "second", "--yes")
+    answer = tool("resume", "demo")
+    assert answer.code == 2 and answer.err.endswith("bodywork secret set second KEY\n")
+    tool.told("secret", "set", "second", "KEY", text="another value")
+    (tool.home / "ready").touch()
+    tool.good("resume", "demo")
+
+
 def test_a_value_that_others_can_read_is_refused(tool: Tool, repository: Repository) -> None:
     keep(tool)
     (tool.home / "state/secrets/weather/API_TOKEN").chmod(0o640)

@@ -7,7 +7,8 @@ import asyncio
 from bodywork.app.execution import Outcome, Watcher, carry_out, files_of
 from bodywork.app.lock import hold
 from bodywork.app.parts import Parts
-from bodywork.app.past import records_of
+from bodywork.app.past import records_of, view_of
+from bodywork.app.secrets import require
 from bodywork.errors import UsageError
 from bodywork.history import RunRecord
 from bodywork.run.states import RunState
@@ -24,6 +25,8 @@ def resume(parts: Parts, pipeline: str, run: str | None, watcher: Watcher) -> Ou
 
     async def work() -> Outcome:
         past = parts.history.events(record.run)
+        view = view_of(planned).replay(past)
+        require(parts, planned.project, {s.name for s in view.stages.values() if not s.state.good})
         tree = await asyncio.to_thread(files_of, parts, planned)
         watcher.planned(planned, resumed=True)
         return await carry_out(parts, planned, parts.target(record.target, tree=tree), watcher, past=past)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 
 from bodywork.app.execution import Outcome, Watcher, carry_out, files_of, new_run, record_of
 from bodywork.app.lock import hold
 from bodywork.app.parts import Parts, check_target
 from bodywork.app.past import records_of
+from bodywork.app.secrets import require
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.history import Release
 from bodywork.run.plan import ObservedService, Plan, rollback_plan
@@ -27,6 +29,8 @@ def rollback(parts: Parts, pipeline: str, to: str | None, watcher: Watcher, *, t
     async def work() -> Outcome:
         release = await _release_to_go_back_to(parts, pipeline, to, target)
         old = parts.history.plan(release.run)
+        # Nothing but services is run, not even `on_failure`.
+        require(parts, replace(old.project, on_failure=None), release.services)
         where = parts.target(target, tree=await asyncio.to_thread(files_of, parts, old))
         planned = rollback_plan(
             run=run,
