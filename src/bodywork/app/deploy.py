@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bodywork.app.checkout import Checkout, check_out, index_date, lock_environments
+from bodywork.app.elsewhere import not_here
 from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
 from bodywork.app.lock import hold
 from bodywork.app.parts import Parts, check_target
@@ -97,8 +98,8 @@ async def _plan(
     """The plan, and the folder with the commit's files."""
     project = checkout.project
     _check_only(project.steps, request.only)
-    for image, version in sorted({(one.image, one.python) for one in project.stages if one.image}):
-        watcher.note(f"image {image} is for clusters: on this machine its stages run with Python {version}")
+    for sentence in not_here(project):
+        watcher.note(sentence)
     require(parts, project, request.only)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     locks = await _locks(parts, request, checkout, tree, watcher)

@@ -1,0 +1,24 @@
+"""What a bodywork.yaml asks for that the target `local` does not do: said, never skipped in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bodywork.spec.model import Kind, Project, Resources
+
+
+def not_here(project: Project) -> Iterator[str]:
+    """A sentence for each setting that has no effect on this machine."""
+    for image, version in sorted({(s.image, s.python) for s in project.stages if s.image}):
+        yield f"image {image} is for clusters: on this machine its stages run with Python {version}"
+    for stage in project.stages:
+        if stage.kind is Kind.SERVICE and stage.service.route:
+            route = stage.service.route
+            yield f"route {route} of {stage.name} is for clusters: here it answers at an address of its own"
+    limited = [stage.name for stage in project.stages if stage.resources != Resources()]
+    if limited:
+        yield f"resources are for clusters: nothing limits {', '.join(limited)} on this machine"
+    if project.store is not None:
+        yield f"store {project.store} is not used yet: artifacts are kept in the folder of the target local"
+    if project.schedule is not None:
+        yield f"schedule {project.schedule.cron} is not acted on yet: this is one run"
