@@ -111,8 +111,11 @@ class History:
         except sqlite3.IntegrityError:
             raise UsageError(f"there is a run {record.run} already") from None
 
-    def record(self, run: str, event: Event) -> None:
-        """Add an event to a run; its row follows. Raises NotFoundError when there is no such run."""
+    def record(self, run: str, event: Event, *, release: Release | None = None) -> None:
+        """Add an event to a run, and with it the release that it makes; the run's row follows.
+
+        Raises NotFoundError when there is no such run.
+        """
         if isinstance(event, StageOutput):
             raise ValueError("output of stages belongs into log files")
         try:
@@ -122,6 +125,8 @@ class History:
                     _set_state(db, run, event.state, event.at, event.reason)
                 elif isinstance(event, RunStarted) and event.resumed:
                     _set_state(db, run, RunState.RUNNING, None, "")
+                if release is not None:
+                    _add_release(db, release)
         except sqlite3.IntegrityError:
             raise _no_run(run) from None
 
@@ -164,13 +169,8 @@ class History:
         ]
 
     def add_release(self, release: Release) -> None:
-        services = json.dumps({name: dict(inputs) for name, inputs in release.services.items()})
         with self._database.writing() as db:
-            db.execute(
-                'INSERT INTO releases (pipeline, target, run, "commit", at, services)'
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (release.pipeline, release.target, release.run, release.commit, release.at, services),
-            )
+            _add_release(db, release)
 
     def releases(self, pipeline: str, target: str) -> list[Release]:
         """The releases of a pipeline on a target, newest first."""
@@ -213,6 +213,14 @@ class History:
 
 def _set_state(db: sqlite3.Connection, run: str, state: RunState, ended: float | None, reason: str) -> None:
     db.execute("UPDATE runs SET state = ?, ended = ?, reason = ? WHERE run = ?", (state, ended, reason, run))
+
+
+def _add_release(db: sqlite3.Connection, release: Release) -> None:
+    services = json.dumps({name: dict(inputs) for name, inputs in release.services.items()})
+    db.execute(
+        'INSERT INTO releases (pipeline, target, run, "commit", at, services) VALUES (?, ?, ?, ?, ?, ?)',
+        (release.pipeline, release.target, release.run, release.commit, release.at, services),
+    )
 
 
 def _no_run(run: str) -> NotFoundError:

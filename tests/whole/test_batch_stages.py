@@ -241,6 +241,36 @@ def test_ctrl_c_cancels_and_resume_goes_on(tool: Tool, repository: Repository) -
     assert [run["state"] for run in tool.good("runs", "demo", "-o", "json").json] == ["succeeded"]
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("seconds", [0.3, 0.6, 1.2])
+def test_a_command_that_is_told_to_end_says_so_at_any_time(
+    tool: Tool, repository: Repository, number: signal.Signals, seconds: float
+) -> None:
+    repository.commit(one_stage("import time\ntime.sleep(300)\n"))
+    child = tool.start("deploy", str(repository.path))
+    time.sleep(seconds)
+    child.send_signal(number)
+    _, err = child.communicate(timeout=30)
+    # While Python starts, the signal itself ends it; a shell calls SIGINT 130, too.
+    assert child.returncode in (130, -number, -signal.SIGINT), err
+    assert "Traceback" not in err
+    wait_for(lambda: not tool.processes())
+
+
+def test_the_end_of_the_terminal_is_nothing_to_a_run_under_nohup(tool: Tool, repository: Repository) -> None:
+    repository.commit(one_stage("import time\nprint('up', flush=True)\ntime.sleep(1)\n"))
+    child = tool.start(
+        "deploy", str(repository.path), preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    )
+    assert child.stdout is not None
+    for line in child.stdout:
+        if "| up" in line:
+            break
+    child.send_signal(signal.SIGHUP)
+    child.communicate(timeout=30)
+    assert child.returncode == 0
+
+
 def test_after_kill_9_the_run_is_interrupted_and_resume_ends_what_was_left(
     tool: Tool, repository: Repository
 ) -> None:

@@ -56,7 +56,7 @@ def test_a_run_killed_at_any_event_ends_as_if_nothing_had_happened(
     ran = tool.home / "ran"
     repository.commit(workflow(ran))
     child = tool.start("deploy", str(repository.path))
-    wait_for(lambda: recorded(tool) >= events or child.poll() is not None, every=0.002)
+    wait_for(lambda: recorded(tool) >= events or child.poll() is not None, seconds=60, every=0.002)
     child.kill()
     child.communicate()
     state = tool.good("status", "demo", "-o", "json").json["state"]

@@ -108,6 +108,17 @@ def test_a_new_commit_and_a_rollback_lose_no_request(tool: Tool, repository: Rep
     assert kinds == ["rollback", "deploy", "deploy"]
 
 
+def test_a_rollback_goes_to_the_newest_release_that_does_not_run(tool: Tool, repository: Repository) -> None:
+    repository.commit(project("one"))
+    tool.good("deploy", str(repository.path))
+    repository.commit(project("two"))
+    tool.good("deploy", str(repository.path), "--only", "serve")  # makes no release
+    url = url_of(tool)
+    assert get(url) == '"two"'
+    tool.good("rollback", "web")
+    assert get(url) == '"one"'
+
+
 @pytest.mark.slow
 def test_a_change_of_nothing_but_packages_is_rolled_out(tool: Tool, repository: Repository) -> None:
     repository.commit(project("one"))

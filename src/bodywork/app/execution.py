@@ -84,7 +84,8 @@ async def carry_out(
 ) -> Outcome:
     """Run the engine, recording each event before anybody is told of it.
 
-    With `release`, what the services serve after a good end is recorded as a release.
+    With `release`, what the services serve after a good end is recorded as a release, together
+    with that end: no crash comes between them.
     """
     adopt_orphans()
     end: RunEnded | None = None
@@ -92,13 +93,14 @@ async def carry_out(
         run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
         async with aclosing(run) as events:
             async for event in events:
-                if not isinstance(event, StageOutput):
-                    parts.history.record(planned.run, event)
-                watcher.event(event)
+                made = None
                 if isinstance(event, RunEnded):
                     end = event
-        if release and end is not None and end.state is RunState.SUCCEEDED:
-            await _record_release(parts, planned, target)
+                    if release and event.state is RunState.SUCCEEDED:
+                        made = await _release_of(planned, target)
+                if not isinstance(event, StageOutput):
+                    parts.history.record(planned.run, event, release=made)
+                watcher.event(event)
     if end is None:
         raise RuntimeError(f"run {planned.run} has no end")
     return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
@@ -106,9 +108,10 @@ async def carry_out(
 
 @asynccontextmanager
 async def _cancelled_by_signals() -> AsyncIterator[asyncio.Event]:
-    """An event that Ctrl-C and SIGTERM set."""
+    """An event that Ctrl-C, SIGTERM and the end of the terminal set, unless they are ignored (nohup)."""
     cancel, loop = asyncio.Event(), asyncio.get_running_loop()
-    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    usual = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    wanted = [one for one in usual if signal.getsignal(one) is not signal.SIG_IGN]
     for one in wanted:
         loop.add_signal_handler(one, cancel.set)
     try:
@@ -118,16 +121,16 @@ async def _cancelled_by_signals() -> AsyncIterator[asyncio.Event]:
             loop.remove_signal_handler(one)
 
 
-async def _record_release(parts: Parts, planned: Plan, target: LocalTarget) -> None:
+async def _release_of(planned: Plan, target: LocalTarget) -> Release | None:
+    """What the services serve now; None where there are none."""
     observed = await target.observe(planned.pipeline)
-    if observed:
-        parts.history.add_release(
-            Release(
-                pipeline=planned.pipeline,
-                target=planned.target,
-                run=planned.run,
-                commit=planned.source.commit,
-                at=time.time(),
-                services={name: dict(service.inputs) for name, service in observed.items()},
-            )
-        )
+    if not observed:
+        return None
+    return Release(
+        pipeline=planned.pipeline,
+        target=planned.target,
+        run=planned.run,
+        commit=planned.source.commit,
+        at=time.time(),
+        services={name: dict(service.inputs) for name, service in observed.items()},
+    )

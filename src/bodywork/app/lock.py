@@ -22,7 +22,7 @@ from bodywork.errors import BusyError
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """Who holds a pipeline's lock."""
+    """Who holds a pipeline's lock. `run` is empty and `pid` 0 while that is being written."""
 
     run: str
     pid: int

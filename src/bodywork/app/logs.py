@@ -73,7 +73,7 @@ def logs(
     With `follow`, goes on until the run has ended and, when services were asked for, until it is
     interrupted. Raises NotFoundError for a pipeline, run or stage that is not there.
     """
-    newest = records_of(parts, pipeline)[0]
+    newest = records_of(parts, pipeline, limit=1)[0]
     record = parts.history.run(run) if run else newest
     plan = parts.history.plan(record.run)
     stages = _chosen(plan, stage)

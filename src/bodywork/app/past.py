@@ -50,9 +50,9 @@ def newest_artifacts(history: History, pipeline: str, target: str) -> dict[tuple
     return found
 
 
-def records_of(parts: Parts, pipeline: str) -> list[RunRecord]:
-    """All runs of a pipeline, newest first. Raises NotFoundError when it has none."""
-    records = parts.history.runs(pipeline)
+def records_of(parts: Parts, pipeline: str, *, limit: int | None = None) -> list[RunRecord]:
+    """Runs of a pipeline, newest first. Raises NotFoundError when it has none."""
+    records = parts.history.runs(pipeline, limit=limit)
     if not records:
         known = parts.history.pipelines()
         near = difflib.get_close_matches(pipeline, known, n=1)

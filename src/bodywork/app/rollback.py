@@ -23,7 +23,7 @@ def rollback(parts: Parts, pipeline: str, to: str | None, watcher: Watcher, *, t
     that is not what runs now). Raises NotFoundError, BusyError, and UsageError when there is none.
     """
     check_target(target)
-    records_of(parts, pipeline)
+    records_of(parts, pipeline, limit=1)
     run = new_run()
 
     async def work() -> Outcome:
@@ -59,7 +59,7 @@ async def _release_to_go_back_to(parts: Parts, pipeline: str, to: str | None, ta
             )
         return chosen[0]
     observed = await parts.target(target).observe(pipeline)
-    for release in releases[1:] if releases else ():
+    for release in releases:
         if not _is_current(parts.history.plan(release.run), release, observed):
             return release
     raise UsageError(

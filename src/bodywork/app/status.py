@@ -100,7 +100,7 @@ def run_document(parts: Parts, record: RunRecord) -> dict[str, Any]:
 
 def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
     """A pipeline at its newest run, or at run `run`. Raises NotFoundError."""
-    newest = records_of(parts, pipeline)[0]
+    newest = records_of(parts, pipeline, limit=1)[0]
     record = parts.history.run(run) if run else newest
     state = state_of(parts, record)  # before its events: a run that has ended has all of them
     plan = parts.history.plan(record.run)

@@ -32,10 +32,13 @@ def stop(parts: Parts, pipeline: str, *, target: str) -> RunRecord | None:
     newest = next((r for r in records_of(parts, pipeline) if r.target == target), None)
     path = parts.home.pipeline_lock(target, pipeline)
     if held := holder(path):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(held.pid, signal.SIGTERM)
-        deadline = time.monotonic() + PATIENCE
-        while holder(path) == held:
+        told, deadline = 0, time.monotonic() + PATIENCE
+        while (now := holder(path)) is not None and (not held.run or now == held):
+            held = now
+            if held.pid and held.pid != told:  # 0 would be ourselves and all of our group
+                told = held.pid
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(held.pid, signal.SIGTERM)
             if time.monotonic() > deadline:
                 raise UnreachableError(
                     f"run {held.run} (process {held.pid}) did not end within {PATIENCE:.0f} s",

@@ -1,10 +1,11 @@
 """Ends the batch stages of a command that is killed with no chance to end them itself.
 
 Run as a program, this file reads from its standard input which processes there are (`+pid:start`)
-and which have ended (`-pid:start`). The end of the input is the end of the command: whatever is
-left then is ended with its whole group: TERM, 10 s, KILL. So is what carries the command's mark in
-its environment: a stage that was started in the very moment of the kill, and what left its group.
-Standard library only: it starts at once.
+and which have ended (`-pid:start`), up to a lone `.`, with which the command dismisses it. An end
+of the input without that is the end of the command: whatever is left then is ended with its whole
+group: TERM, 10 s, KILL. So is what carries the command's mark in its environment: a stage that was
+started in the very moment of the kill, and what left its group. Standard library only: it starts
+at once.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import time
 
 MARK = "BODYWORK_COMMAND"
 GRACE = 10.0
+DONE = ".\n"
 LAUNCH = 0.1
 """Seconds that a stage which is being started may take to be recognized."""
 
@@ -57,6 +59,7 @@ class Tether:
     def close(self) -> None:
         """Nothing is held any more."""
         if self._child is not None and self._child.stdin is not None:
+            self._say(DONE)
             self._child.stdin.close()
             self._child.wait()
             self._child = None
@@ -133,13 +136,16 @@ def main(mark: str) -> None:
     held: set[str] = set()
     for line in sys.stdin:
         key = line[1:].strip()
+        if line == DONE:
+            return
         if line.startswith("+"):
             held.add(key)
         else:
             held.discard(key)
-    held = {key for key in held if same(key)}
-    if found := held | marked(mark):
-        time.sleep(LAUNCH)
+    found = {key for key in held if same(key)} | marked(mark)
+    for key in found:
+        _signal(key, signal.SIGTERM)
+    time.sleep(LAUNCH)
     end(found | marked(mark))
 
 
