@@ -30,6 +30,11 @@ def plain(data: bytes) -> bytes:
     return data.translate(None, b"\r\n")
 
 
+def long_enough(value: str) -> bool:
+    """Line ends do not count: they are not looked at."""
+    return len(value.strip().replace("\r", "").replace("\n", "")) >= 4
+
+
 @given(st.lists(NARROW, max_size=3), TEXTS, st.lists(st.integers(0, 200), max_size=20))
 def test_any_pieces_give_the_same(values: list[str], text: str, cuts: list[int]) -> None:
     data = text.encode()
@@ -49,7 +54,7 @@ def test_what_is_left_holds_no_value_and_nothing_else_is_lost(values: list[str],
     assert plain(mask(values, text).encode()).replace(MASK, b"") == left
 
 
-@given(WIDE.filter(lambda v: len(v.strip()) >= 4), WIDE, WIDE, st.lists(st.integers(0, 500), max_size=8))
+@given(WIDE.filter(long_enough), WIDE, WIDE, st.lists(st.integers(0, 500), max_size=8))
 def test_no_form_of_a_value_comes_through(value: str, before: str, after: str, cuts: list[int]) -> None:
     whole = (before + value + after).encode()
     forms = {
