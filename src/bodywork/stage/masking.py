@@ -3,7 +3,8 @@
 A value is found as it is, in base64 (standard and URL-safe, wherever it lies in what was encoded), quoted for
 URLs, and escaped as Python and JSON write strings. Line ends count for nothing, so that it is also found
 where it was wrapped; of a value of several lines, each line counts as a value too. What is found becomes
-`***`. Values shorter than four characters, line ends aside, are left alone: masking them would shred the output.
+`***`. Values shorter than four characters, line ends aside, are left alone: masking them would shred
+the output.
 
 Standard library only, Python >= 3.8: stages of any Python use it, for their notebooks.
 """
