@@ -10,7 +10,7 @@ from typing import Any
 from bodywork.app.doctor import Finding
 from bodywork.app.secrets import document as secret_document
 from bodywork.app.status import Status, run_document, view_of
-from bodywork.cli.agent import _document as agent_service
+from bodywork.cli.agent import document as agent_document
 from bodywork.cli.plan_view import plan_document
 from bodywork.errors import Problem
 from bodywork.history import RunRecord
@@ -120,7 +120,7 @@ WORDS: dict[str, dict[str, str]] = {
         "running": "Whether the agent runs; when it does not, `services` is empty and all else is left out.",
         "pid": "Its process.",
         "watchdog": "The process that starts it again when it dies.",
-        "started": "Seconds since the epoch.",
+        "started": "When it started.",
         "version": "Of bodywork.",
         "memory": "Resident size.",
         "watchdog_memory": "Resident size.",
@@ -311,4 +311,4 @@ def agent() -> dict[str, Any]:
         memory=31_000_000,
         watchdog_memory=9_000_000,
     )
-    return {"running": True} | asdict(found) | {"services": [agent_service(service)]}
+    return agent_document(found, [service])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 
 import pytest
@@ -27,6 +28,7 @@ def send_away(tool: Tool, how: str) -> None:
         tool.good("agent", "stop")
         return
     agent = tool.good("agent", "status", "-o", "json").json
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT[\d:]{8}\.\d{3}Z", agent["started"])  # as all times are
     os.kill(agent["watchdog"], signal.SIGKILL)
     os.kill(agent["pid"], signal.SIGKILL)
     wait_for(lambda: not tool.good("agent", "status", "-o", "json").json["running"])

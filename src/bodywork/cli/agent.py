@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bodywork.app.times import rfc3339
 from bodywork.cli import options
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def status(output: str) -> None:
 
     found, services = asyncio.run(ask())
     if output == "json":
-        document = asdict(found) if found else {}
-        listed = [_document(service) for service in services]
-        options.print_json({"running": found is not None} | document | {"services": listed})
+        options.print_json(document(found, services))
     elif found is None:
         stopped = [f"{pipeline}/{stage}" for pipeline, stage, _ in parts.history.services()]
         click.echo("the agent is not running; it starts by itself with the first service")
@@ -61,8 +60,14 @@ def _lines(service: ServiceStatus) -> Iterator[str]:
         yield f"    replica {replica.number}  process {replica.pid}  {replica.state}{restarts}{why}"
 
 
-def _document(service: ServiceStatus) -> dict[str, Any]:
-    """A service with its replicas, as documented for `--output json`; never its variables."""
+def document(found: AgentStatus | None, services: list[ServiceStatus]) -> dict[str, Any]:
+    """The agent and what it looks after, as documented for `--output json`."""
+    about = asdict(found) | {"started": rfc3339(found.started)} if found else {}
+    return {"running": found is not None} | about | {"services": [_service(one) for one in services]}
+
+
+def _service(service: ServiceStatus) -> dict[str, Any]:
+    """A service with its replicas; never its variables."""
     return {
         "pipeline": service.definition.pipeline,
         "name": service.definition.stage,
