@@ -56,6 +56,12 @@ def write(what: Draft) -> None:
             raise MachineError(f"cannot write {path}: {error.strerror}") from error
 
 
+def in_repository(folder: Path) -> bool:
+    """Whether the folder, or one that it lies in, is a Git repository's: `deploy` needs one."""
+    here = folder.resolve()
+    return any((place / ".git").exists() for place in (here, *here.parents))
+
+
 def _text(path: Path) -> str | None:
     """The text of a small source file; None for anything else."""
     if path.suffix not in READ or path.stat().st_size > LARGEST:

@@ -33,9 +33,9 @@ def validate(
     if ref is None and path.exists():
         return _on_disk(path, file)
     if ref is None and _looks_like_a_path(location):
-        raise NotFoundError(
-            f"there is no file or folder {location}", hint=f"write one with: bodywork init {path.parent}"
-        )
+        missing = path.suffix in (".yaml", ".yml") and path.parent.is_dir()
+        hint = f"write one with: bodywork init {path.parent}" if missing else "name an existing one, or a URL"
+        raise NotFoundError(f"there is no file or folder {location}", hint=hint)
     checkout = check_out(parts.git_with(ssh_key), location, ref=ref, file=file, offline=False)
     return Validated(file=checkout.source.file, project=checkout.project, warnings=checkout.warnings)
 

@@ -18,6 +18,7 @@ def command(pipeline: str, yes: bool, target: str) -> None:
     from bodywork.app.parts import Parts
     from bodywork.app.past import records_of
     from bodywork.app.stop import delete
+    from bodywork.errors import UsageError
 
     parts = Parts(Parts.ours_now())
     runs = len(records_of(parts, pipeline))
@@ -27,7 +28,8 @@ def command(pipeline: str, yes: bool, target: str) -> None:
         question = (
             f"Stop the services of {pipeline} and delete its {runs} run{'s' if runs > 1 else ''} and logs?"
         )
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            raise UsageError("nothing was deleted")
     services = delete(parts, pipeline, target=target)
     stopped = f", stopped {', '.join(services)}" if services else ""
     click.echo(f"deleted {pipeline}: {runs} run{'s' if runs > 1 else ''}{stopped}")

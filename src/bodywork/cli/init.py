@@ -17,16 +17,20 @@ def command(folder: Path, name: str | None, yes: bool) -> None:
 
     On a terminal the file is shown before it is written. A file that is there is never changed.
     """
-    from bodywork.app.start import drafted, write
+    from bodywork.app.start import drafted, in_repository, write
+    from bodywork.errors import UsageError
 
     what = drafted(folder, name)
     if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
         for path, text in what.files.items():
             click.echo(f"{click.style(str(path), bold=True)}\n{text}")
-        click.confirm("Write this?", default=True, abort=True)
+        if not click.confirm("Write this?", default=True):
+            raise UsageError("nothing was written", hint="a name of your own: bodywork init --name NAME")
     write(what)
     for path in what.files:
         click.echo(f"wrote {path}")
+    first = "" if in_repository(folder) else f"make the folder a Git repository with: git init {folder}; "
     click.echo(
-        f"check it with: bodywork validate {folder}; then run it with: bodywork deploy {folder}", err=True
+        f"{first}check it with: bodywork validate {folder}; then run it with: bodywork deploy {folder}",
+        err=True,
     )

@@ -91,7 +91,10 @@ def run(arguments: Sequence[str] | None = None) -> int:
             signal.signal(number, signal.default_int_handler)  # let what was begun be ended
     try:
         result: Any = bodywork.main(
-            args=None if arguments is None else list(arguments), prog_name="bodywork", standalone_mode=False
+            args=None if arguments is None else list(arguments),
+            prog_name="bodywork",
+            standalone_mode=False,
+            color=_colour(),
         )
         sys.stdout.flush()
     except click.exceptions.Exit as done:
@@ -115,10 +118,15 @@ def run(arguments: Sequence[str] | None = None) -> int:
     return result if isinstance(result, int) else 0
 
 
+def _colour() -> bool | None:
+    """False where the user wants none (https://no-color.org), else None: on a terminal, not in a pipe."""
+    return False if os.environ.get("NO_COLOR") else None
+
+
 def _expected(error: BodyworkError) -> int:
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True)
+    click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True, color=_colour())
     if error.hint:
-        click.echo(f"{click.style('hint', fg='cyan', bold=True)}: {error.hint}", err=True)
+        click.echo(f"{click.style('hint', fg='cyan', bold=True)}: {error.hint}", err=True, color=_colour())
     if isinstance(error, UnreachableError):
         return 4
     return 1 if isinstance(error, RunFailedError) else 2

@@ -80,7 +80,7 @@ class RunWatcher(Notes):
 
     @property
     def _colour(self) -> bool:
-        return self._stream.isatty()
+        return self._stream.isatty() and not os.environ.get("NO_COLOR")
 
     def _prefixed(self, stage: str, text: str) -> str:
         """Each line of a stage's output with the stage's name before it."""
