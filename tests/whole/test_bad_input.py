@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -194,3 +196,42 @@ def test_output_into_a_closed_pipe_is_no_error(tool: Tool, repository: Repositor
     script = f"{sys.executable} -m bodywork status demo | true"
     done = subprocess.run(["bash", "-o", "pipefail", "-c", script], env=tool.env, capture_output=True)
     assert b"Traceback" not in done.stderr
+
+
+def test_closed_standard_streams_are_no_error(tool: Tool, repository: Repository) -> None:
+    repository.commit(GOOD)
+    for closed in (">&-", "2>&-", ">&- 2>&- <&-"):
+        script = f"{sys.executable} -m bodywork deploy {repository.path} {closed}"
+        done = subprocess.run(["bash", "-c", script], env=tool.env, capture_output=True)
+        assert done.returncode == 0, done.stderr
+    assert {run["state"] for run in tool.good("runs", "-o", "json").json} == {"succeeded"}
+
+
+def test_the_end_of_a_terminal_is_none_of_a_run_that_ignores_it(tool: Tool, repository: Repository) -> None:
+    module = "import time\nprint('up', flush=True)\ntime.sleep(1.5)\nprint('done')\n"
+    repository.commit({**GOOD, "one.py": module})
+    ours, theirs = os.openpty()
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bodywork", "deploy", str(repository.path)],
+        env=tool.env,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )
+    os.close(theirs)
+    seen = b""
+    while b"up" not in seen:
+        seen += os.read(ours, 4096)
+    os.close(ours)
+    assert child.wait(timeout=60) == 0
+    assert tool.good("status", "demo", "-o", "json").json["state"] == "succeeded"
+
+
+def test_a_damaged_history_is_told_at_once(tool: Tool) -> None:
+    (tool.home / "state").mkdir()
+    (tool.home / "state" / "history.db").write_bytes(b"no database " * 1000)
+    for command in (["status"], ["agent", "start"], ["agent", "status"]):
+        assert "it is damaged" in refused(tool, *command)
+    assert "it is damaged" in tool("doctor").out

@@ -36,6 +36,7 @@ def examine(parts: Parts) -> Iterator[Finding]:
         _git_lfs,
         _uv,
         _folders,
+        _history,
         _space,
         _loopback,
         _secrets,
@@ -98,6 +99,15 @@ def _folders(parts: Parts) -> Finding:
     except BodyworkError as error:
         return Finding(name="folders", state="missing", found=error.message, advice=error.hint or "")
     return Finding(name="folders", state="ok", found=f"{parts.home.state}, cache {parts.home.cache}")
+
+
+def _history(parts: Parts) -> Finding:
+    try:
+        pipelines = len(parts.history.pipelines())
+    except BodyworkError as error:
+        return Finding(name="history", state="missing", found=error.message, advice=error.hint or "")
+    found = f"{pipelines} pipeline{'' if pipelines == 1 else 's'} in {parts.home.database}"
+    return Finding(name="history", state="ok", found=found)
 
 
 def _space(parts: Parts) -> Finding:

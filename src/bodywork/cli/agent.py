@@ -86,6 +86,7 @@ def start() -> None:
 
     parts = Parts(Parts.ours_now())
     parts.home.make()
+    assert parts.history  # an agent that cannot open it would die again and again
     asyncio.run(parts.agent.ensure())
     click.echo("the agent runs")
 

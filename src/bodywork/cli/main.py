@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 import click
 
 from bodywork import __version__
+from bodywork.cli.streams import GONE, open_missing, silence
 from bodywork.errors import BodyworkError, MachineError, RunFailedError, UnreachableError
 
 COMMANDS = {
@@ -86,6 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    open_missing()
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
             signal.signal(number, signal.default_int_handler)  # let what was begun be ended
@@ -107,12 +109,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
         return 2
     except BodyworkError as error:
         return _expected(error)
-    except BrokenPipeError:
-        # The reader of our output has gone (`| head`): there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except OSError as error:
-        return _machine(error)
+        if error.errno not in GONE or error.filename:
+            return _machine(error)
+        # The reader of our output has gone (`| head`, or the terminal): there is nobody left to tell.
+        silence(error, sys.stdout.fileno())
+        return 0 if isinstance(error, BrokenPipeError) else 130
     except Exception as error:
         return _bug(error)
     return result if isinstance(result, int) else 0

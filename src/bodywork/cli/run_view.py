@@ -6,7 +6,6 @@ stdout has room for one document only, and everything else goes to stderr.
 
 from __future__ import annotations
 
-import os
 import sys
 from contextlib import ExitStack
 from types import TracebackType
@@ -16,6 +15,7 @@ import click
 
 from bodywork.app.past import view_of
 from bodywork.cli.notes import Notes
+from bodywork.cli.streams import GONE, silence
 from bodywork.cli.words import COLOURS, duration, size
 from bodywork.run.events import (
     Event,
@@ -121,12 +121,14 @@ class RunWatcher(Notes):
         self._write((styled if self._colour else click.unstyle(styled)) + "\n")
 
     def _write(self, text: str) -> None:
-        if self._live is not None:
-            self._live.above(text)
-            return
         try:
-            self._stream.write(text)
-            self._stream.flush()
-        except BrokenPipeError:
-            # The reader has gone (`| head`). The run goes on, and nobody is told of it here.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+            if self._live is not None:
+                self._live.above(text)
+            else:
+                self._stream.write(text)
+                self._stream.flush()
+        except OSError as error:
+            if error.errno not in GONE:
+                raise
+            # The reader has gone (`| head`, the terminal). The run goes on, and nobody is told of it here.
+            silence(error, self._stream.fileno())

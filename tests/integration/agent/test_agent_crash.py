@@ -289,6 +289,22 @@ async def test_children_in_sessions_of_their_own_live_and_end_with_their_replica
     assert len(place.processes()) <= 2
 
 
+async def test_what_a_crashed_replica_leaves_behind_is_ended(place: Any) -> None:
+    await place.rollout(place.release("run-1", variables={"MODE": "children"}))
+    await place.until(lambda: len(place.processes()) == 5)
+    before = set(place.processes())
+    status = await place.client.status()
+    with contextlib.suppress(Exception):
+        await place.get((await place.service()).url, "/crash")
+    stay = {status.pid, status.watchdog}
+
+    def anew() -> bool:
+        now = set(place.processes())
+        return len(now) == 5 and now & before == stay
+
+    await place.until(anew)
+
+
 async def test_a_replica_whose_health_fails_gets_no_request_until_it_is_well(place: Any) -> None:
     place.pace(probe_well=0.1, probe_later=0.1)
     await place.rollout(place.release("run-1", replicas=2, health="/health"))

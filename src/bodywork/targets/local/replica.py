@@ -136,7 +136,8 @@ class Replica:
             for each in watching:
                 each.cancel()
             self._readiness = None
-        kill_group(process.pid)  # what it has left behind
+        kill_group(process.pid)  # what it has left behind, also outside of its group
+        await asyncio.to_thread(end_escaped, self._premises.home, self.port)
         if self._filter is not None:
             await asyncio.wait({asyncio.ensure_future(self._filter.wait())}, timeout=LAST_LINES)
             self._filter = None
