@@ -119,6 +119,20 @@ def test_a_rollback_goes_to_the_newest_release_that_does_not_run(tool: Tool, rep
     assert get(url) == '"one"'
 
 
+def test_a_resumed_run_of_chosen_stages_makes_no_release(tool: Tool, repository: Repository) -> None:
+    flag = tool.home / "flag"
+    module = f"import os\nif not os.path.exists({str(flag)!r}): raise SystemExit(1)\nRELEASE = 'two'\n{SERVER}"
+    repository.commit(project("one"))
+    first = tool.good("deploy", str(repository.path), "-o", "json").json["run"]
+    repository.commit(project("two", module=module))
+    assert tool("deploy", str(repository.path), "--only", "serve").code == 1
+    flag.touch()
+    tool.good("resume", "web")
+    chosen = tool.good("runs", "web", "-o", "json").json[0]["run"]
+    refused = tool("rollback", "web", "--to", chosen)
+    assert refused.code == 2 and f"releases, newest first: {first}" in refused.err
+
+
 @pytest.mark.slow
 def test_a_change_of_nothing_but_packages_is_rolled_out(tool: Tool, repository: Repository) -> None:
     repository.commit(project("one"))
