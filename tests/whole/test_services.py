@@ -121,7 +121,8 @@ def test_a_rollback_goes_to_the_newest_release_that_does_not_run(tool: Tool, rep
 
 def test_a_resumed_run_of_chosen_stages_makes_no_release(tool: Tool, repository: Repository) -> None:
     flag = tool.home / "flag"
-    module = f"import os\nif not os.path.exists({str(flag)!r}): raise SystemExit(1)\nRELEASE = 'two'\n{SERVER}"
+    fails = f"import os\nif not os.path.exists({str(flag)!r}): raise SystemExit(1)\n"
+    module = f"{fails}RELEASE = 'two'\n{SERVER}"
     repository.commit(project("one"))
     first = tool.good("deploy", str(repository.path), "-o", "json").json["run"]
     repository.commit(project("two", module=module))

@@ -6,6 +6,7 @@ stdout has room for one document only, and everything else goes to stderr.
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from types import TracebackType
