@@ -27,7 +27,15 @@ def refused(tool: Tool, *arguments: str, code: int = 2, cwd: Path | None = None)
 def test_a_misspelt_key_is_named_with_its_place(tool: Tool, repository: Repository) -> None:
     repository.commit({**GOOD, "bodywork.yaml": f"{HEAD}stages:\n  one: {{run: one.py, memroy: 3}}\n"})
     said = refused(tool, "deploy", str(repository.path))
-    assert "bodywork.yaml:5:22: stages.one.memroy: unknown key" in said
+    assert "error: bodywork.yaml:5:22: stages.one.memroy: unknown key" in said
+
+
+def test_every_error_of_a_file_is_one(tool: Tool, repository: Repository) -> None:
+    repository.commit(
+        {**GOOD, "bodywork.yaml": f"{HEAD}stages:\n  one: {{run: no.py, memroy: 3, argz: 1}}\n"}
+    )
+    said = refused(tool, "deploy", str(repository.path))
+    assert said.count("error: bodywork.yaml:5:") == 3
 
 
 def test_a_module_that_is_not_there_is_named_with_the_nearest(tool: Tool, repository: Repository) -> None:

@@ -10,7 +10,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ import click
 
 from bodywork import __version__
 from bodywork.cli.streams import GONE, open_missing, silence
-from bodywork.errors import BodyworkError, MachineError, RunFailedError, UnreachableError
+from bodywork.errors import BodyworkError, MachineError, RunFailedError, SpecError, UnreachableError
 
 COMMANDS = {
     "init": "Write a first bodywork.yaml for a folder.",
@@ -126,12 +126,23 @@ def _colour() -> bool | None:
 
 
 def _expected(error: BodyworkError) -> int:
-    click.echo(f"{click.style('error', fg='red', bold=True)}: {error.message}", err=True, color=_colour())
+    for line in _sentences(error):
+        click.echo(line, err=True, color=_colour())
     if error.hint:
         click.echo(f"{click.style('hint', fg='cyan', bold=True)}: {error.hint}", err=True, color=_colour())
     if isinstance(error, UnreachableError):
         return 4
     return 1 if isinstance(error, RunFailedError) else 2
+
+
+def _sentences(error: BodyworkError) -> Iterator[str]:
+    """What is wrong; each problem of a file is one, and so is what is odd in it besides."""
+    wrong, odd = click.style("error", fg="red", bold=True), click.style("warning", fg="yellow", bold=True)
+    if isinstance(error, SpecError):
+        for problem in error.problems:
+            yield f"{odd if problem.warning else wrong}: {problem}"
+    else:
+        yield f"{wrong}: {error.message}"
 
 
 ROOM = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from bodywork.cli import options
+from bodywork.cli.confirm import confirm
 from bodywork.cli.words import ago
 
 MOST = 1 << 20
@@ -117,9 +118,8 @@ def delete(name: str, key: str | None, group: str | None, yes: bool) -> None:
     secrets = Parts(Parts.ours_now()).secrets
     keys = secrets.keys(name, key, group)
     if not yes:
-        if not sys.stdin.isatty():
-            raise click.UsageError("this cannot be undone: say --yes where nobody can be asked")
-        click.confirm(f"Delete {', '.join(keys)} of secret {_told(name, group)}?", abort=True, err=True)
+        question = f"Delete {', '.join(keys)} of secret {_told(name, group)}?"
+        confirm(question, otherwise="nothing was deleted")
     for one in secrets.delete(name, key, group):
         click.echo(f"deleted {_told(name, group)}/{one}")
 
