@@ -82,12 +82,13 @@ def test_retries_until_it_succeeds(tool: Tool, repository: Repository) -> None:
     module = (
         f"import os, sys\npath = {str(count)!r}\n"
         "n = len(open(path).read()) if os.path.exists(path) else 0\n"
-        "open(path, 'a').write('x')\nsys.exit(0 if n == 1 else 1)\n"
+        "open(path, 'a').write('x')\nprint('try', n)\nsys.exit(0 if n == 1 else 1)\n"
     )
     repository.commit(one_stage(module, "    batch: {retries: 2}\n"))
     answer = tool.good("deploy", str(repository.path))
     assert count.read_text() == "xx"
     assert "attempt 2" in answer.out
+    assert tool.good("logs", "demo", "one").out == "try 0\n-- another attempt --\ntry 1\n"
 
 
 def test_a_timeout_ends_a_stage_that_ignores_term_and_its_children(

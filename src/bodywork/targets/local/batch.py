@@ -15,6 +15,10 @@ from bodywork.targets.local.masked import masked
 from bodywork.targets.local.variables import artifact_variable
 
 
+ANOTHER = b"-- another attempt --\n"
+"""Stands in the log file of a stage between what two attempts have printed."""
+
+
 class Attempt:
     """A started batch stage. `outputs` is the folder in which it writes what it declares."""
 
@@ -70,6 +74,8 @@ class Attempt:
         if self._hidden:
             chunks = masked(chunks, self._hidden)
         with self._log.open("ab", buffering=0) as log:
+            if log.tell():
+                log.write(ANOTHER)
             async for chunk in chunks:
                 rest = memoryview(chunk)
                 while rest:  # a disk that is nearly full takes a part
