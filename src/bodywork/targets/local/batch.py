@@ -14,7 +14,6 @@ from bodywork.targets.base import Began, Ended, Printed, Sign
 from bodywork.targets.local.masked import masked
 from bodywork.targets.local.variables import artifact_variable
 
-
 ANOTHER = b"-- another attempt --\n"
 """Stands in the log file of a stage between what two attempts have printed."""
 
