@@ -121,11 +121,14 @@ def test_a_rollback_goes_to_the_newest_release_that_does_not_run(tool: Tool, rep
 
 def test_a_resumed_run_of_chosen_stages_makes_no_release(tool: Tool, repository: Repository) -> None:
     flag = tool.home / "flag"
-    fails = f"import os\nif not os.path.exists({str(flag)!r}): raise SystemExit(1)\n"
-    module = f"{fails}RELEASE = 'two'\n{SERVER}"
-    repository.commit(project("one"))
+    late = f"import os\nif not os.path.exists({str(flag)!r}): raise SystemExit(1)\n"
+    files = project("one")
+    files["bodywork.yaml"] = files["bodywork.yaml"].replace(
+        "stages:\n", "workflow: other, serve\nstages:\n  other: {run: other.py}\n"
+    )
+    repository.commit({**files, "other.py": "pass\n"})
     first = tool.good("deploy", str(repository.path), "-o", "json").json["run"]
-    repository.commit(project("two", module=module))
+    repository.commit({"serve.py": f"{late}RELEASE = 'two'\n{SERVER}"})
     assert tool("deploy", str(repository.path), "--only", "serve").code == 1
     flag.touch()
     tool.good("resume", "web")
