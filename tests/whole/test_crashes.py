@@ -128,3 +128,15 @@ def test_a_run_killed_while_it_tells_of_its_second_failure_can_be_left_behind(
     flag.unlink()
     assert tool("deploy", str(repository.path)).code == 1
     assert told.read_text() == "xxx"
+
+
+def test_a_command_killed_after_the_end_of_its_run_leaves_nothing_for_good(
+    tool: Tool, repository: Repository
+) -> None:
+    repository.commit({"bodywork.yaml": f"{HEAD}stages:\n  a: {{run: a.py}}\n", "a.py": "pass\n"})
+    tool.good("deploy", str(repository.path))
+    run = tool.good("runs", "-o", "json").json[0]["run"]
+    left = tool.home / "state" / "runs" / run / "work"
+    (left / "a" / "project").mkdir(parents=True)  # as between the last event and the end
+    tool.good("deploy", str(repository.path))
+    assert not left.exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -143,6 +144,8 @@ async def _clean_up_after_others(parts: Parts, target: LocalTarget, pipeline: st
     for record in parts.history.runs(pipeline, limit=20):
         if record.state is RunState.RUNNING and record.target == target.name:
             await target.clean(*left_by(parts.history, record.run))
+        else:  # killed after its last event
+            shutil.rmtree(parts.places.work(record.run), ignore_errors=True)
 
 
 def _check_only(steps: Sequence[Sequence[str]], only: frozenset[str] | None) -> None:
