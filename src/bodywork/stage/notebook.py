@@ -194,6 +194,9 @@ class Kernel:
         )
         self._client: "Any" = jupyter_client.BlockingKernelClient(connection_file=file)
         self._client.load_connection_file()
+        # A kernel drops what a slow reader has no room for: take in all of it, however much there is.
+        zmq: "Any" = importlib.import_module("zmq")
+        self._client.context.setsockopt(zmq.RCVHWM, 0)
         self._client.start_channels(stdin=False, hb=False)
 
     def wait(self) -> None:
