@@ -135,7 +135,10 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     made = Place(home=home, client=client, definition=definition)
     yield made
     await client.stop()
-    left = processes_of(home)
+    # The watchdog learns of the agent's leaving a moment after it.
+    deadline = time.monotonic() + 5
+    while (left := processes_of(home)) and time.monotonic() < deadline:
+        await asyncio.sleep(0.02)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     log = home / "agent" / "agent.log"
