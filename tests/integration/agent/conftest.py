@@ -114,6 +114,14 @@ def processes_of(home: Path) -> list[int]:
     return [pid for pid in found if pid != os.getpid() and identity(pid)]
 
 
+def left_behind(home: Path) -> list[int]:
+    """What does not end by itself: a watchdog learns of its agent's leaving a moment after it."""
+    deadline = time.monotonic() + 5
+    while (left := processes_of(home)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return left
+
+
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     home, folder = tmp_path / "home", tmp_path / "project"
@@ -135,10 +143,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     made = Place(home=home, client=client, definition=definition)
     yield made
     await client.stop()
-    # The watchdog learns of the agent's leaving a moment after it.
-    deadline = time.monotonic() + 5
-    while (left := processes_of(home)) and time.monotonic() < deadline:
-        await asyncio.sleep(0.02)
+    left = left_behind(home)
     for pid in left:
         os.kill(pid, signal.SIGKILL)
     log = home / "agent" / "agent.log"
