@@ -234,7 +234,7 @@ def samples() -> dict[str, Any]:
     return {
         "status": status.document(),
         "runs": [run_document(None, record)],  # type: ignore[arg-type]
-        "plan": plan_document(planned, {"e1" * 32})
+        "plan": plan_document(planned, {"e2" * 32})
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},
         "agent": agent(),

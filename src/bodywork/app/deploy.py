@@ -49,6 +49,12 @@ def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
     return asyncio.run(_plan(parts, request, checkout, new_run(), watcher))[0]
 
 
+def unbuilt(parts: Parts, planned: Plan) -> frozenset[str]:
+    """The environments of a plan that are yet to be built; each is looked for once."""
+    wanted = {stage.environment for stage in planned.all_stages}
+    return frozenset(digest for digest in wanted if not parts.environments.built(digest))
+
+
 def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     """Run a project's workflow at one commit.
 
@@ -62,8 +68,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
         planned, tree = await _plan(parts, request, checkout, run, watcher)
         target = parts.target(request.target, tree=tree, pass_env=request.pass_env)
         await _clean_up_after_others(parts, target, pipeline)
-        missing = {s.environment for s in planned.all_stages if not parts.environments.built(s.environment)}
-        if missing:
+        if missing := unbuilt(parts, planned):
             what = "1 environment" if len(missing) == 1 else f"{len(missing)} environments"
             watcher.note(f"building {what}; later runs will find what is built now")
         watcher.planned(planned)

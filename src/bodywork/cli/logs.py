@@ -22,12 +22,9 @@ def command(pipeline: str, stage: str | None, run: str | None, follow: bool) -> 
     from bodywork.app.parts import Parts
 
     parts = Parts(Parts.ours_now())
-    sources: list[str] = []
     for chunk in logs(parts, pipeline, stage, run, follow=follow):
         if stage is not None and "/" not in chunk.source:
             click.echo(chunk.text, nl=False)
             continue
-        if chunk.source not in sources:
-            sources.append(chunk.source)
         lines = chunk.text.removesuffix("\n").split("\n")
         click.echo("".join(f"{chunk.source} | {line}\n" for line in lines), nl=False)

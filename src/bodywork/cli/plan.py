@@ -20,7 +20,7 @@ def command(request: Request, output: str) -> None:
 
     REPOSITORY is a folder of this machine or the URL of a Git repository (default: this folder).
     """
-    from bodywork.app.deploy import plan
+    from bodywork.app.deploy import plan, unbuilt
     from bodywork.app.parts import Parts
     from bodywork.cli.notes import Notes
     from bodywork.cli.plan_view import plan_document, plan_lines
@@ -28,9 +28,9 @@ def command(request: Request, output: str) -> None:
     notes = Notes()
     parts = Parts(Parts.ours_now(), note=notes.note)
     planned = plan(parts, request, notes)
-    built = {s.environment for s in planned.all_stages if parts.environments.built(s.environment)}
+    missing = unbuilt(parts, planned)
     if output == "json":
-        document: dict[str, Any] = plan_document(planned, built)
+        document: dict[str, Any] = plan_document(planned, missing)
         options.print_json(document)
     else:
-        click.echo("\n".join(plan_lines(planned, built)))
+        click.echo("\n".join(plan_lines(planned, missing)))

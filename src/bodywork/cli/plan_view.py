@@ -18,7 +18,7 @@ SIGNS = {
 }
 
 
-def plan_lines(plan: Plan, built: Collection[str]) -> Iterator[str]:
+def plan_lines(plan: Plan, unbuilt: Collection[str]) -> Iterator[str]:
     """A line for each stage, step by step, with what will be done to it and why."""
     source = plan.source
     yield f"{plan.pipeline} on {plan.target}, commit {source.commit[:12]} of {source.repository}"
@@ -30,7 +30,7 @@ def plan_lines(plan: Plan, built: Collection[str]) -> Iterator[str]:
             yield f"step {number}"
         for stage in chosen:
             word, colour = SIGNS[stage.action]
-            todo = "" if stage.environment in built else " [its environment will be built]"
+            todo = " [its environment will be built]" if stage.environment in unbuilt else ""
             yield f"  {click.style(f'{word:8}', fg=colour)} {stage.stage.name:{width}}  {stage.reason}{todo}"
     if plan.on_failure:
         yield f"if the run fails\n  run      {plan.on_failure.stage.name}"
@@ -38,7 +38,7 @@ def plan_lines(plan: Plan, built: Collection[str]) -> Iterator[str]:
         yield f"at the end\n  {click.style('remove  ', fg='red')} {removal.service:{width}}  {removal.reason}"
 
 
-def plan_document(plan: Plan, built: Collection[str]) -> dict[str, Any]:
+def plan_document(plan: Plan, unbuilt: Collection[str]) -> dict[str, Any]:
     """The JSON object of `plan --output json`."""
     return {
         "pipeline": plan.pipeline,
@@ -52,7 +52,7 @@ def plan_document(plan: Plan, built: Collection[str]) -> dict[str, Any]:
                 "reason": stage.reason,
                 "after": sorted(stage.stage.after),
                 "environment": stage.environment,
-                "environment_built": stage.environment in built,
+                "environment_built": stage.environment not in unbuilt,
             }
             for stage in plan.stages
         ],
