@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from bodywork.database import Database
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.run.events import Event, RunEnded, RunStarted, StageOutput
+from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.record import decode_event, decode_plan, encode_event, encode_plan
 from bodywork.run.states import RunState
 
@@ -49,35 +49,6 @@ MIGRATIONS: tuple[str, ...] = (
     """,
 )
 """What makes schema N+1 out of schema N; entries are added and never changed."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunRecord:
-    """A run, without its events. Times are seconds since the epoch; `commit` has 40 hex digits."""
-
-    run: str
-    pipeline: str
-    target: str
-    repository: str
-    ref: str
-    commit: str
-    state: RunState
-    started: float
-    ended: float | None
-    kind: Literal["deploy", "rollback"]
-    reason: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Release:
-    """What services served after a run: by service, the digests of its inputs by input name."""
-
-    pipeline: str
-    target: str
-    run: str
-    commit: str
-    at: float
-    services: Mapping[str, Mapping[str, str]]
 
 
 FIELDS = tuple(field.name for field in fields(RunRecord))

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from bodywork.app.parts import Parts
-from bodywork.history import Release, RunRecord
 from bodywork.process import adopt_orphans
 from bodywork.run.engine import execute
 from bodywork.run.events import Event, RunEnded, StageOutput
+from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState
 from bodywork.targets.local.target import LocalTarget

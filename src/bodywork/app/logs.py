@@ -10,8 +10,8 @@ from pathlib import Path
 from bodywork.app.parts import Parts
 from bodywork.app.past import records_of, state_of
 from bodywork.errors import NotFoundError
-from bodywork.history import RunRecord
 from bodywork.run.events import StageStarted
+from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState
 from bodywork.spec.model import Kind, Stage

@@ -7,8 +7,9 @@ import difflib
 from bodywork.app.lock import holder
 from bodywork.app.parts import Parts
 from bodywork.errors import NotFoundError
-from bodywork.history import History, RunRecord
+from bodywork.history import History
 from bodywork.run.events import StageEnded
+from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.replay import RunView
 from bodywork.run.states import RunState, StageState

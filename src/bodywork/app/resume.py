@@ -10,7 +10,7 @@ from bodywork.app.parts import Parts
 from bodywork.app.past import records_of, view_of
 from bodywork.app.secrets import require
 from bodywork.errors import UsageError
-from bodywork.history import RunRecord
+from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState
 

@@ -12,7 +12,7 @@ from bodywork.app.parts import Parts, check_target
 from bodywork.app.past import records_of
 from bodywork.app.secrets import require
 from bodywork.errors import NotFoundError, UsageError
-from bodywork.history import Release
+from bodywork.run.ledger import Release
 from bodywork.run.plan import ObservedService, Plan, rollback_plan
 
 

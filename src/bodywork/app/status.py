@@ -9,7 +9,7 @@ from typing import Any
 from bodywork.app.parts import Parts
 from bodywork.app.past import records_of, state_of, view_of
 from bodywork.app.times import rfc3339
-from bodywork.history import RunRecord
+from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan
 from bodywork.run.replay import RunView
 from bodywork.run.states import RunState, StageState

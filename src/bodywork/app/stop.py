@@ -14,8 +14,8 @@ from bodywork.app.lock import hold, holder
 from bodywork.app.parts import Parts, check_target
 from bodywork.app.past import left_by, records_of, state_of
 from bodywork.errors import UnreachableError
-from bodywork.history import RunRecord
 from bodywork.run.events import RunEnded
+from bodywork.run.ledger import RunRecord
 from bodywork.run.states import RunState
 
 PATIENCE = 60.0

@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from bodywork.errors import MachineError, NotFoundError, UsageError
-from bodywork.history import History, Release, RunRecord
+from bodywork.history import History
 from bodywork.run.events import Event, RunEnded, RunStarted, StageEnded, StageOutput, StageStarted
+from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.states import RunState, StageState
 from workflows import batch, plan, run, service
 

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from bodywork.history import History, RunRecord
+from bodywork.history import History
 from bodywork.run.events import RunStarted
+from bodywork.run.ledger import RunRecord
 from bodywork.run.record import encode_plan
 from bodywork.run.states import RunState
 from workflows import batch, plan
@@ -17,7 +18,8 @@ CROWD = 20
 BEGIN = """
 import sys
 from pathlib import Path
-from bodywork.history import History, RunRecord
+from bodywork.history import History
+from bodywork.run.ledger import RunRecord
 from bodywork.run.events import RunEnded, StageStarted
 from bodywork.run.record import decode_plan
 from bodywork.run.states import RunState
@@ -66,7 +68,8 @@ def test_twenty_processes_start_on_an_empty_folder_at_once(tmp_path: Path) -> No
 KILLED = """
 import os, sys
 from pathlib import Path
-from bodywork.history import History, RunRecord
+from bodywork.history import History
+from bodywork.run.ledger import RunRecord
 from bodywork.run.events import StageStarted
 
 history = History(Path(sys.argv[1]))
