@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from bodywork.errors import StageError, UnreachableError
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.spec.model import Kind
-from bodywork.targets.base import Began, Ended, Handle, Printed, Sign
+from bodywork.targets.base import Began, Ended, Handle, Printed, Sign, Waiting
 
 T = TypeVar("T")
 
@@ -109,14 +109,18 @@ class Act:
 
     `start` takes `starts` seconds, the module `takes` (None: it hangs until it is stopped), printing
     `prints` evenly over them, and exits with `exit_code`; 0 means, for a service, that it has become
-    ready. `outputs` are digests of what it wrote (None: one made of stage and output, always the same).
-    `start_error` lets `start` fail. `retry` is `Ended.retry`.
+    ready. Before that it waits a second for each of the reasons `waits`; with `lost`, it is lost after
+    its first print for that reason, a second long, and begins again. `outputs` are digests of what it
+    wrote (None: one made of stage and output, always the same). `start_error` lets `start` fail.
+    `retry` is `Ended.retry`.
     """
 
     starts: float = 0.0
     takes: float | None = 1.0
     exit_code: int = 0
     prints: tuple[str, ...] = ()
+    waits: tuple[str, ...] = ()
+    lost: str = ""
     outputs: Mapping[str, str] | None = None
     ignores_term: bool = False
     start_error: str = ""
@@ -177,7 +181,7 @@ class FakeTarget:
 
     `services` is what it has; rollouts and removals change it. Methods whose names are in
     `unreachable` raise UnreachableError; the set may be changed at any time. `running` are the
-    keys of attempts that run, `cleaned` the handles that `clean` was given.
+    keys of attempts that run, `cleaned` the handles that `clean` or `regain` was given.
     """
 
     def __init__(
@@ -250,8 +254,11 @@ class FakeTarget:
     async def watch(self, handle: Handle) -> AsyncIterator[Sign]:
         self._called("watch", handle.stage, attempt=handle.attempt)
         attempt = self._attempts[handle.key]
-        yield Began(key=handle.key)
         act = attempt.act
+        for reason in act.waits:
+            yield Waiting(reason=reason)
+            await attempt.over_within(self.clock, 1.0)
+        yield Began(key=handle.key)
         pause = None if act.takes is None else act.takes / (len(act.prints) + 1)
         for text in act.prints:
             await attempt.over_within(self.clock, pause or 0.0)
@@ -259,6 +266,10 @@ class FakeTarget:
                 break
             self.printed += 1
             yield Printed(text=text)
+            if act.lost and text == act.prints[0]:
+                yield Waiting(reason=act.lost)
+                await attempt.over_within(self.clock, 1.0)
+                yield Began(key=handle.key)
         await attempt.over_within(self.clock, pause)
         yield self._end(handle, attempt)
 
@@ -272,6 +283,10 @@ class FakeTarget:
 
     async def clean(self, plan: Plan, handles: Mapping[str, str]) -> None:
         self._called("clean")
+        self.cleaned.update(handles)
+
+    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+        self._called("regain")
         self.cleaned.update(handles)
 
     async def remove(self, pipeline: str, services: frozenset[str]) -> None:

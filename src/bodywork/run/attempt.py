@@ -15,9 +15,9 @@ from enum import StrEnum
 
 from bodywork.errors import BodyworkError, UnreachableError
 from bodywork.run.plan import Plan, PlannedStage
-from bodywork.run.reports import Output, Over, Reports, Running
+from bodywork.run.reports import Held, Output, Over, Reports, Running
 from bodywork.spec.model import Service
-from bodywork.targets.base import Began, Ended, Handle, Printed, Target
+from bodywork.targets.base import Began, Ended, Handle, Printed, Target, Waiting
 
 TAIL = 10
 """Last lines of a service that are kept to explain why it never became ready."""
@@ -108,6 +108,8 @@ class Attempt:
             match sign:
                 case Began(key=key):
                     self._reports.put(Running(name, key))
+                case Waiting(reason=reason):
+                    self._reports.put(Held(name, reason))
                 case Printed(text=text) if text:
                     self._remember(text)
                     await self._reports.put_output(Output(name, text))

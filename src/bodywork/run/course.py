@@ -22,7 +22,17 @@ from bodywork.run.errands import Errands
 from bodywork.run.events import Event
 from bodywork.run.plan import Action, ObservedService, Plan, PlannedStage, decided_at_last
 from bodywork.run.replay import RunView
-from bodywork.run.reports import Expired, Observed, Output, Over, Prepared, Reports, RetryDue, Running
+from bodywork.run.reports import (
+    Expired,
+    Held,
+    Observed,
+    Output,
+    Over,
+    Prepared,
+    Reports,
+    RetryDue,
+    Running,
+)
 from bodywork.run.states import StageState
 from bodywork.spec.model import Batch, Kind
 from bodywork.targets.base import Ended, Target
@@ -114,7 +124,7 @@ class Course:
 
     # What the engine hears
 
-    def hear(self, report: Prepared | Observed | Running | Output | Over | Expired | RetryDue) -> None:
+    def hear(self, report: Prepared | Observed | Running | Held | Output | Over | Expired | RetryDue) -> None:
         if self.state.ended:
             return  # too late: it was skipped or cancelled in the meantime
         match report:
@@ -126,6 +136,8 @@ class Course:
                 self._observed(service)
             case Running(key=key):
                 self._running(key)
+            case Held(reason=reason):
+                self._held(reason)
             case Expired(attempt=number):
                 self._expired(number)
             case RetryDue():
@@ -168,6 +180,16 @@ class Course:
         limit = does.timeout if isinstance(does, Batch) else does.startup_timeout
         if limit is not None:
             self._waiting = self._setting.errands.limit(self.name, attempt.number, limit)
+
+    def _held(self, reason: str) -> None:
+        """It does not run (any more): should it have begun, its time limit counts anew when it does."""
+        attempt = self._attempt
+        if attempt is None or attempt.stopped or reason == self._view.reason:
+            return
+        self._setting.say(events.StageWaiting(at=self._now, stage=self.name, reason=reason))
+        if attempt.began and reason:
+            attempt.began = False
+            self._drop_tasks()
 
     def _expired(self, number: int) -> None:
         if self._attempt is not None and self._attempt.number == number:

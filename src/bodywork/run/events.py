@@ -52,6 +52,17 @@ class StageStarted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class StageWaiting(Event):
+    """The stage's turn has come, but it does not run (any more): `reason` says why, as a sentence.
+
+    It changes nothing of where the stage stands. Empty: it waits no longer.
+    """
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageOutput(Event):
     """What a stage printed: whole lines, the last one ended by a newline. Never recorded."""
 

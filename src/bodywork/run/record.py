@@ -30,6 +30,7 @@ EVENTS: dict[str, type[Event]] = {
         events.StagePreparing,
         events.StagePrepared,
         events.StageStarted,
+        events.StageWaiting,
         events.StageOutput,
         events.StageRetrying,
         events.StageEnded,

@@ -19,6 +19,7 @@ from bodywork.run.events import (
     StagePreparing,
     StageRetrying,
     StageStarted,
+    StageWaiting,
 )
 from bodywork.run.states import STAGE_MOVES, RunState, StageState
 
@@ -88,6 +89,8 @@ class RunView:
                 stage.prepared, stage.preparing_since = True, None
             case StageStarted():
                 self._start(event)
+            case StageWaiting():
+                self.stages[event.stage].reason = event.reason
             case StageRetrying():
                 stage = self.stages[event.stage]
                 stage.reason, stage.handle = event.reason, ""

@@ -37,6 +37,14 @@ class Running:
 
 
 @dataclass(frozen=True)
+class Held:
+    """A stage cannot run (any more) for a reason that is not its own; "": it can again."""
+
+    stage: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Output:
     """A stage has printed whole lines."""
 
@@ -84,7 +92,19 @@ class Crashed:
     error: Exception
 
 
-Report = Prepared | Observed | Running | Output | Over | Expired | RetryDue | Removed | CancelAsked | Crashed
+Report = (
+    Prepared
+    | Observed
+    | Running
+    | Held
+    | Output
+    | Over
+    | Expired
+    | RetryDue
+    | Removed
+    | CancelAsked
+    | Crashed
+)
 
 
 class Reports:

@@ -26,6 +26,17 @@ class Began:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Waiting:
+    """The module does not run yet, or not any more, and this is no failure of the attempt.
+
+    `reason` is a sentence: no node has room, an image is being pulled, a node was lost. Empty: what
+    it waited for is there. `Began` comes (again) when the module runs; its time limit counts anew.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Printed:
     """Whole lines that the stage printed, the last one ended by a newline."""
 
@@ -49,7 +60,7 @@ class Ended:
     retry: bool = True
 
 
-Sign = Began | Printed | Ended
+Sign = Began | Waiting | Printed | Ended
 
 
 class Target(Protocol):
@@ -100,6 +111,15 @@ class Target(Protocol):
 
     async def clean(self, plan: Plan, handles: Mapping[str, str]) -> None:
         """End what an interrupted command has left: `handles` are `Handle.key`s by stage name."""
+        ...
+
+    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+        """Make a resumed run ready to go on: called before anything is prepared or started.
+
+        What an interrupted command has left is ended, or kept so that `start` can take it over: a
+        stage that still runs or has succeeded while nobody watched is not run twice. `handles` are
+        those of attempts whose end was not seen, by stage name.
+        """
         ...
 
     async def remove(self, pipeline: str, services: frozenset[str]) -> None:

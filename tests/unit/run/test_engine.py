@@ -20,6 +20,7 @@ from bodywork.run.events import (
     StagePreparing,
     StageRetrying,
     StageStarted,
+    StageWaiting,
 )
 from bodywork.run.plan import Plan as PlanType
 from bodywork.run.plan import PlannedStage
@@ -195,6 +196,22 @@ class TestTimeLimits:
         assert ran.ended("a").at - ran.events[0].at == 15
         assert ran.target.running == []
 
+    def test_what_is_waited_for_is_said_once_and_does_not_count(self) -> None:
+        waits = ("no node has room", "no node has room", "the image is being pulled")
+        ran = run(plan(batch("a", timeout=2)), {"a": acts(Act(waits=waits))})
+        assert [e.reason for e in ran.events if isinstance(e, StageWaiting)] == [waits[0], waits[2]]
+        assert ran.state is RunState.SUCCEEDED
+
+    def test_a_module_that_was_lost_has_its_whole_time_again_and_no_retry_less(self) -> None:
+        act = Act(takes=4, prints=("one\n", "two\n"), lost="node a is not ready")
+        ran = run(plan(batch("a", timeout=4)), {"a": acts(act)})
+        kinds = [type(event).__name__ for event in ran.events]
+        assert kinds[3:-1] == [
+            "StageStarted", "StageOutput", "StageWaiting", "StageStarted", "StageOutput", "StageEnded",
+        ]  # fmt: skip
+        assert ran.states == {"a": "succeeded"}
+        assert ran.target.started == ["a"]
+
     def test_a_service_that_is_never_ready_says_what_it_printed(self) -> None:
         lines = tuple(f"line {number}\n" for number in range(30))
         script = acts(Act(takes=300, prints=lines))
@@ -347,14 +364,14 @@ class TestResume:
         assert call.attempt == 1
         assert second.events[0] == RunStarted(at=second.events[0].at, run="run-1", resumed=True)
 
-    def test_what_an_interrupted_command_left_is_cleaned_before_anything_else(self) -> None:
+    def test_what_an_interrupted_command_left_is_regained_before_anything_else(self) -> None:
         full = run(plan(*self.STAGES)).events
         past = full[
             : 1 + next(i for i, e in enumerate(full) if isinstance(e, StageStarted) and e.stage == "b")
         ]
         second = run(plan(*self.STAGES), past=past)
         assert second.target.cleaned == {"b": "b/1"}
-        assert second.target.calls[0].what == "clean"
+        assert second.target.calls[0].what == "regain"
         assert second.state is RunState.SUCCEEDED
 
     def test_a_run_that_had_nothing_left_but_its_end(self) -> None:
@@ -372,7 +389,7 @@ class TestResume:
 
 
 class TestTrouble:
-    @pytest.mark.parametrize("method", ["start", "watch", "stop", "observe", "remove", "clean"])
+    @pytest.mark.parametrize("method", ["start", "watch", "stop", "observe", "remove", "regain"])
     def test_a_target_out_of_reach_ends_the_run_with_its_error(self, method: str) -> None:
         there = {name: running(plan(service(name)), name) for name in ("kept", "old")}
         planned = plan(batch("a", timeout=5), service("kept"), batch("c", "a"), observed=there)

@@ -54,6 +54,7 @@ ANY_EVENT = st.one_of(
     some(events.StagePreparing, at=NUMBER, stage=TEXT),
     some(events.StagePrepared, at=NUMBER, stage=TEXT),
     some(events.StageStarted, at=NUMBER, stage=TEXT, attempt=st.integers(1), handle=TEXT),
+    some(events.StageWaiting, at=NUMBER, stage=TEXT, reason=TEXT),
     some(events.StageOutput, at=NUMBER, stage=TEXT, text=TEXT),
     some(events.StageRetrying, at=NUMBER, stage=TEXT, attempt=st.integers(1), delay=NUMBER, reason=TEXT),
     some(events.StageEnded, at=NUMBER, stage=TEXT, state=st.sampled_from(StageState), reason=TEXT, **ENDS),

@@ -149,6 +149,10 @@ class LocalTarget:
         await asyncio.to_thread(_end_left, plan, handles.values())
         await asyncio.to_thread(shutil.rmtree, self._places.work(plan.run), ignore_errors=True)
 
+    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+        """The processes of an interrupted command have lost whoever read their output: all of it ends."""
+        await self.clean(plan, handles)
+
     async def remove(self, pipeline: str, services: frozenset[str]) -> None:
         await self._agent.remove(pipeline, services)
 
