@@ -6,10 +6,13 @@
     │   ├── NotFoundError     no such pipeline, run, stage, ref, file ...
     │   ├── BusyError         another run of the pipeline holds its lock
     │   ├── ResolutionError   the packages asked for do not exist or conflict
-    │   └── MachineError      this machine lacks something: a Python, a free port, disk space
+    │   ├── MachineError      this machine lacks something: a Python, a free port, disk space
+    │   └── ForbiddenError    the cluster does not let this account do it
     ├── RunFailedError        a run ended, and not well                          exit code 1
-    ├── UnreachableError      Git host, package index or agent out of reach      exit code 4
+    ├── UnreachableError      Git host, index, agent or cluster out of reach     exit code 4
     └── StageError            a stage could not be prepared or started; ends as a failed run
+        ├── QuotaError        a quota of its namespace is used up
+        └── InvalidError      the cluster does not take an object as it is
 
 The message says what happened and where; `hint` says what to do next. Exit codes are given out
 in `cli.main` and nowhere else.
@@ -75,13 +78,25 @@ class MachineError(UsageError):
     """This machine lacks what the work needs."""
 
 
+class ForbiddenError(UsageError):
+    """The account may not do in the cluster what was asked for, or a rule of the cluster forbids it."""
+
+
 class RunFailedError(BodyworkError):
     """A run ended as failed or cancelled."""
 
 
 class UnreachableError(BodyworkError):
-    """A Git host, the package index or the agent cannot be reached; trying again may help."""
+    """A Git host, the package index, the agent or the cluster cannot be reached; trying again may help."""
 
 
 class StageError(BodyworkError):
     """A stage could not be prepared or started."""
+
+
+class QuotaError(StageError):
+    """A quota of the namespace leaves no room for what was asked for."""
+
+
+class InvalidError(StageError):
+    """The cluster does not take an object as it is."""
