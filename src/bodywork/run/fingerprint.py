@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bodywork.spec.model import Project, Stage
+from bodywork.spec.model import Placement, Project, Stage
 
 WORDS = {"files": "the commit's files", "packages": "its packages", "settings": "its settings"}
 """The parts, in the order in which a reason names them."""
@@ -57,11 +57,22 @@ def _settings(stage: Stage, project: Project) -> dict[str, object]:
         "secrets_group": project.secrets_group,
         "log_level": project.log_level,
         "resources": _said(asdict(stage.resources)),
+        "placement": _placement(stage.placement),
         "does": _said(asdict(stage.does)),
         "kind": stage.kind,
         "host_names": sorted(stage.host_names),
         "inputs": sorted((i.name, i.stage, i.output) for i in stage.inputs),
         "outputs": sorted((o.name, o.file) for o in stage.outputs),
+    }
+    return _said(settings)
+
+
+def _placement(placement: Placement) -> dict[str, object]:
+    settings = {
+        **vars(placement),
+        "node_selector": dict(placement.node_selector),
+        "annotations": dict(placement.annotations),
+        "tolerations": [_said(asdict(toleration)) for toleration in placement.tolerations],
     }
     return _said(settings)
 

@@ -28,12 +28,21 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Autoscale:
+    """How far a service grows: to `max` replicas, while they use over `cpu` percent of what they ask for."""
+
+    max: int
+    cpu: int = 70
+
+
+@dataclass(frozen=True, kw_only=True)
 class Service:
     """A stage that stays up.
 
     `port` is the one the module binds. `startup_timeout` counts, in seconds, from the start of the
     module to readiness. `health` is an HTTP path that must answer below 400; None: a TCP
     connection is enough. `route` is the path under which a gateway publishes the service.
+    With `autoscale`, `replicas` is the least there are.
     """
 
     port: int
@@ -41,6 +50,7 @@ class Service:
     startup_timeout: float = 120.0
     health: str | None = None
     route: str | None = None
+    autoscale: Autoscale | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +100,32 @@ class Input:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Toleration:
+    """A taint of nodes that a stage's pods put up with; the fields are those of Kubernetes.
+
+    `seconds` is `tolerationSeconds`: how long they stay on a node that gets the taint.
+    """
+
+    key: str | None = None
+    operator: Literal["Equal", "Exists"] = "Equal"
+    value: str | None = None
+    effect: str | None = None
+    seconds: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placement:
+    """Where a cluster puts a stage's pods, and as whom they run there. What the project says is merged in."""
+
+    service_account: str | None = None
+    image_pull_secrets: tuple[str, ...] = ()
+    node_selector: Mapping[str, str] = field(default_factory=dict)
+    tolerations: tuple[Toleration, ...] = ()
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    priority_class: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Stage:
     """One executable module and what it needs.
 
@@ -114,6 +150,7 @@ class Stage:
     does: Batch | Service = field(default_factory=Batch)
     after: frozenset[str] = frozenset()
     host_names: tuple[str, ...] = ()
+    placement: Placement = field(default_factory=Placement)
 
     @property
     def kind(self) -> Kind:
@@ -143,6 +180,29 @@ class Schedule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Where a cluster keeps packages between pods: a claim, or a folder of each node. Exactly one is set."""
+
+    claim: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """What a project asks of a cluster as a whole. None: nothing said.
+
+    `gateway` is NAME or NAMESPACE/NAME; `prepare_timeout` is how long, in seconds, a pod may take
+    to get its packages and files before the module starts.
+    """
+
+    namespace: str | None = None
+    cache: Cache | None = None
+    gateway: str | None = None
+    ingress_class: str | None = None
+    prepare_timeout: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Project:
     """A whole bodywork.yaml.
 
@@ -166,6 +226,7 @@ class Project:
     setuptools: bool = False
     secrets_group: str | None = None
     log_level: str | None = None
+    cluster: Cluster = field(default_factory=Cluster)
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`. Raises KeyError."""
