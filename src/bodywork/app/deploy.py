@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 from bodywork.app.checkout import Checkout, check_out, index_date, lock_environments
-from bodywork.app.elsewhere import not_here
 from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
-from bodywork.app.lock import hold
-from bodywork.app.parts import Parts, check_target
+from bodywork.app.parts import Parts
 from bodywork.app.past import left_by, newest_artifacts
-from bodywork.app.secrets import require
+from bodywork.app.site import Site
+from bodywork.app.sites import open_site
+from bodywork.app.where import LOCAL, Where
 from bodywork.environment import Lock
 from bodywork.errors import UsageError
-from bodywork.run.plan import ObservedService, Plan, make_plan
+from bodywork.run.plan import Plan, make_plan
 from bodywork.run.states import RunState
-from bodywork.targets.local.target import LocalTarget
+from bodywork.targets.base import Target
 
 SILENCE = 1.0
 """Seconds of work after which something is said about it."""
@@ -33,7 +32,7 @@ class Request:
     repository: str = "."
     ref: str | None = None
     file: str | None = None
-    target: str = "local"
+    where: Where = field(default_factory=Where)
     only: frozenset[str] | None = None
     fail_fast: bool = False
     as_of: datetime | None = None
@@ -46,7 +45,12 @@ class Request:
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
     """What `deploy` would do with the same request. Changes nothing but caches."""
     checkout = _check_out(parts, request, watcher)
-    return asyncio.run(_plan(parts, request, checkout, new_run(), watcher))[0]
+
+    async def work() -> Plan:
+        async with open_site(parts, request.where) as site:
+            return (await _plan(parts, site, request, checkout, new_run(), watcher))[0]
+
+    return asyncio.run(work())
 
 
 def unbuilt(parts: Parts, planned: Plan) -> frozenset[str]:
@@ -65,26 +69,40 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     run, pipeline = new_run(), checkout.project.name
 
     async def work() -> Outcome:
-        planned, tree = await _plan(parts, request, checkout, run, watcher)
-        target = parts.target(request.target, tree=tree, pass_env=request.pass_env)
-        await _clean_up_after_others(parts, target, pipeline)
-        if missing := unbuilt(parts, planned):
-            what = "1 environment" if len(missing) == 1 else f"{len(missing)} environments"
-            watcher.note(f"building {what}; later runs will find what is built now")
-        watcher.planned(planned)
-        parts.history.begin(record_of(planned, "deploy"), planned)
-        return await carry_out(
-            parts, planned, target, watcher, fail_fast=request.fail_fast, release=request.only is None
-        )
+        cancel = asyncio.Event()
+        async with (
+            open_site(parts, request.where) as site,
+            site.hold(pipeline, run, wait=request.wait, cancel=cancel),
+        ):
+            planned, tree = await _plan(parts, site, request, checkout, run, watcher)
+            target = site.target(tree=tree, pass_env=request.pass_env)
+            await _clean_up_after_others(site, target, pipeline)
+            _say_what_is_built(parts, site, planned, watcher)
+            watcher.planned(planned)
+            await site.records.begin(record_of(planned, "deploy"), planned)
+            return await carry_out(
+                site.records,
+                planned,
+                target,
+                watcher,
+                cancel=cancel,
+                fail_fast=request.fail_fast,
+                release=request.only is None,
+            )
 
-    with hold(parts.home.pipeline_lock(request.target, pipeline), run, pipeline=pipeline, wait=request.wait):
-        outcome = asyncio.run(work())
+    outcome = asyncio.run(work())
     parts.trees.trim()
     return outcome
 
 
+def _say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher) -> None:
+    """Environments are built on this machine for its own target alone."""
+    if site.name == LOCAL and (missing := unbuilt(parts, planned)):
+        what = "1 environment" if len(missing) == 1 else f"{len(missing)} environments"
+        watcher.note(f"building {what}; later runs will find what is built now")
+
+
 def _check_out(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
-    check_target(request.target)
     git = parts.git_with(request.ssh_key)
     checkout = check_out(git, request.repository, ref=request.ref, file=request.file, offline=request.offline)
     for warning in checkout.warnings:
@@ -99,26 +117,25 @@ def _check_out(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
 
 
 async def _plan(
-    parts: Parts, request: Request, checkout: Checkout, run: str, watcher: Watcher
+    parts: Parts, site: Site, request: Request, checkout: Checkout, run: str, watcher: Watcher
 ) -> tuple[Plan, Path]:
     """The plan, and the folder with the commit's files."""
     project = checkout.project
     _check_only(project.steps, request.only)
-    for sentence in not_here(project):
+    for sentence in await site.check(project, request.only):
         watcher.note(sentence)
-    require(parts, project, request.only)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     locks = await _locks(parts, request, checkout, tree, watcher)
-    observed: Mapping[str, ObservedService] = await parts.target(request.target).observe(project.name)
+    known = await newest_artifacts(site.records, project.name, site.name) if request.only else {}
     planned = make_plan(
         run=run,
-        target=request.target,
+        target=site.name,
         project=project,
         source=checkout.source,
         environments={name: lock.digest for name, lock in locks.items()},
-        observed=observed,
+        observed=await site.target().observe(project.name),
         only=request.only,
-        known=newest_artifacts(parts.history, project.name, request.target) if request.only else {},
+        known=known,
     )
     return planned, tree
 
@@ -144,13 +161,13 @@ async def _locks(
     return locks
 
 
-async def _clean_up_after_others(parts: Parts, target: LocalTarget, pipeline: str) -> None:
+async def _clean_up_after_others(site: Site, target: Target, pipeline: str) -> None:
     """End what earlier, interrupted runs of the pipeline have left running."""
-    for record in parts.history.runs(pipeline, limit=20):
+    for record in await site.records.runs(pipeline, limit=20):
         if record.state is RunState.RUNNING and record.target == target.name:
-            await target.clean(*left_by(parts.history, record.run))
+            await target.clean(*await left_by(site.records, record.run))
         else:  # killed after its last event
-            shutil.rmtree(parts.places.work(record.run), ignore_errors=True)
+            await site.sweep(record)
 
 
 def _check_only(steps: Sequence[Sequence[str]], only: frozenset[str] | None) -> None:

@@ -6,21 +6,20 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Literal, Protocol
 
-from bodywork.app.parts import Parts
+from bodywork.app.records import Records
 from bodywork.process import adopt_orphans
 from bodywork.run.engine import execute
 from bodywork.run.events import Event, RunEnded, StageOutput
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState
-from bodywork.targets.local.target import LocalTarget
+from bodywork.targets.base import Target
 
 
 class Watcher(Protocol):
@@ -66,30 +65,25 @@ def record_of(planned: Plan, kind: Literal["deploy", "rollback"]) -> RunRecord:
     )
 
 
-def files_of(parts: Parts, planned: Plan) -> Path:
-    """The files of a plan's commit, out of the mirror: no network is needed."""
-    commit = parts.git.open(planned.source.repository, planned.source.commit, offline=True)
-    return parts.trees.ensure(commit.commit, commit.export)
-
-
 async def carry_out(
-    parts: Parts,
+    records: Records,
     planned: Plan,
-    target: LocalTarget,
+    target: Target,
     watcher: Watcher,
     *,
+    cancel: asyncio.Event,
     past: Sequence[Event] = (),
     fail_fast: bool = False,
     release: bool = True,
 ) -> Outcome:
     """Run the engine, recording each event before anybody is told of it.
 
-    With `release`, what the services serve after a good end is recorded as a release, together
-    with that end: no crash comes between them.
+    `cancel` is set by signals too. With `release`, what the services serve after a good end is
+    recorded as a release, together with that end: no crash comes between them.
     """
     adopt_orphans()
     end: RunEnded | None = None
-    async with _cancelled_by_signals() as cancel:
+    with _set_by_signals(cancel):
         run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
         async with aclosing(run) as events:
             async for event in events:
@@ -99,29 +93,29 @@ async def carry_out(
                     if release and event.state is RunState.SUCCEEDED:
                         made = await _release_of(planned, target)
                 if not isinstance(event, StageOutput):
-                    parts.history.record(planned.run, event, release=made)
+                    await records.add(planned.run, event, release=made)
                 watcher.event(event)
     if end is None:
         raise RuntimeError(f"run {planned.run} has no end")
     return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
 
 
-@asynccontextmanager
-async def _cancelled_by_signals() -> AsyncIterator[asyncio.Event]:
-    """An event that Ctrl-C, SIGTERM and the end of the terminal set, unless they are ignored (nohup)."""
-    cancel, loop = asyncio.Event(), asyncio.get_running_loop()
+@contextmanager
+def _set_by_signals(cancel: asyncio.Event) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and the end of the terminal set the event, unless they are ignored (nohup)."""
+    loop = asyncio.get_running_loop()
     usual = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     wanted = [one for one in usual if signal.getsignal(one) is not signal.SIG_IGN]
     for one in wanted:
         loop.add_signal_handler(one, cancel.set)
     try:
-        yield cancel
+        yield
     finally:
         for one in wanted:
             loop.remove_signal_handler(one)
 
 
-async def _release_of(planned: Plan, target: LocalTarget) -> Release | None:
+async def _release_of(planned: Plan, target: Target) -> Release | None:
     """What the services serve now; None where there are none."""
     observed = await target.observe(planned.pipeline)
     if not observed:

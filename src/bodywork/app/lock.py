@@ -6,14 +6,14 @@ interrupted run is told from one that goes on.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import fcntl
 import itertools
 import json
 import os
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,8 +28,8 @@ class Holder:
     pid: int
 
 
-@contextmanager
-def hold(path: Path, run: str, *, pipeline: str, wait: bool = False) -> Iterator[None]:
+@asynccontextmanager
+async def hold(path: Path, run: str, *, pipeline: str, wait: bool = False) -> AsyncIterator[None]:
     """Hold the lock of a pipeline for a run.
 
     With `wait`, waits for the run in progress to end; otherwise raises BusyError that names it.
@@ -45,7 +45,7 @@ def hold(path: Path, run: str, *, pipeline: str, wait: bool = False) -> Iterator
             except BlockingIOError:
                 if attempt >= 5 and not wait:
                     raise _busy(path, pipeline) from None
-                time.sleep(0.05)
+                await asyncio.sleep(0.05)
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, json.dumps({"run": run, "pid": os.getpid()}).encode(), 0)
         yield

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bodywork.app.home import Home
-from bodywork.errors import UsageError
 
 if TYPE_CHECKING:
     from bodywork.artifacts.files import FileStore
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from bodywork.targets.local.places import Places
     from bodywork.targets.local.target import LocalTarget
     from bodywork.targets.local.trees import Trees
-
-TARGETS = ("local",)
 
 
 class Parts:
@@ -91,14 +88,13 @@ class Parts:
 
         return Trees(self.home.cache / "trees")
 
-    def target(
-        self, name: str = "local", *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
+    def local_target(
+        self, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
     ) -> LocalTarget:
-        """The target called `name`; `tree` holds the files of the commit that it will run."""
+        """The target `local`; `tree` holds the files of the commit that it will run."""
         from bodywork.targets.local.target import LocalTarget
         from bodywork.targets.local.workplace import Settings
 
-        check_target(name)
         return LocalTarget(
             Settings(places=self.places, ours=self.ours, pass_env=pass_env),
             environments=self.environments,
@@ -111,9 +107,3 @@ class Parts:
     @classmethod
     def ours_now(cls) -> dict[str, str]:
         return dict(os.environ)
-
-
-def check_target(name: str) -> None:
-    """Raises UsageError when there is no target of that name."""
-    if name not in TARGETS:
-        raise UsageError(f"there is no target {name!r}", hint=f"targets are: {', '.join(TARGETS)}")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from bodywork.app.lock import holder
-from bodywork.app.parts import Parts
+from bodywork.app.records import Records
+from bodywork.app.site import Site
 from bodywork.errors import NotFoundError
-from bodywork.history import History
 from bodywork.run.events import StageEnded
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
@@ -15,22 +14,22 @@ from bodywork.run.replay import RunView
 from bodywork.run.states import RunState, StageState
 
 
-def state_of(parts: Parts, record: RunRecord) -> RunState:
-    """A run's state: one that is recorded as running, but that no command holds, is interrupted."""
+async def state_of(site: Site, record: RunRecord) -> RunState:
+    """A run's state: one that is recorded as running, but that nobody carries out, is interrupted."""
     if record.state is not RunState.RUNNING:
         return record.state
-    held = holder(parts.home.pipeline_lock(record.target, record.pipeline))
+    held = await site.holder(record.pipeline)
     if held and held.run == record.run:
         return RunState.RUNNING
     # It may have ended between the reading of the record and the look at the lock.
-    now = parts.history.run(record.run).state
+    now = (await site.records.run(record.run)).state
     return RunState.INTERRUPTED if now is RunState.RUNNING else now
 
 
-def left_by(history: History, run: str) -> tuple[Plan, dict[str, str]]:
+async def left_by(records: Records, run: str) -> tuple[Plan, dict[str, str]]:
     """A run's plan, and the handles by stage of attempts whose end was not recorded."""
-    plan = history.plan(run)
-    return plan, view_of(plan).replay(history.events(run)).unfinished()
+    plan = await records.plan(run)
+    return plan, view_of(plan).replay(await records.events(run)).unfinished()
 
 
 def view_of(plan: Plan) -> RunView:
@@ -39,28 +38,32 @@ def view_of(plan: Plan) -> RunView:
     return RunView((planned.stage.name for planned in plan.all_stages), handler)
 
 
-def newest_artifacts(history: History, pipeline: str, target: str) -> dict[tuple[str, str], str]:
+async def newest_artifacts(records: Records, pipeline: str, target: str) -> dict[tuple[str, str], str]:
     """The newest digest of each output, keyed by (stage, output), over the runs of a pipeline."""
     found: dict[tuple[str, str], str] = {}
-    for record in reversed(history.runs(pipeline, limit=100)):
+    for record in reversed(await records.runs(pipeline, limit=100)):
         if record.target != target:
             continue
-        for event in history.events(record.run):
+        for event in await records.events(record.run):
             if isinstance(event, StageEnded) and event.state is StageState.SUCCEEDED:
                 found.update({(event.stage, name): digest for name, digest in event.outputs.items()})
     return found
 
 
-def records_of(parts: Parts, pipeline: str, *, limit: int | None = None) -> list[RunRecord]:
+async def records_of(site: Site, pipeline: str, *, limit: int | None = None) -> list[RunRecord]:
     """Runs of a pipeline, newest first. Raises NotFoundError when it has none."""
-    records = parts.history.runs(pipeline, limit=limit)
+    records = await site.records.runs(pipeline, limit=limit)
     if not records:
-        known = parts.history.pipelines()
+        known = await site.records.pipelines()
         near = difflib.get_close_matches(pipeline, known, n=1)
         raise NotFoundError(
-            f"there is no pipeline {pipeline}" + (f" (did you mean {near[0]}?)" if near else ""),
+            f"there is no pipeline {pipeline}{_on(site)}" + (f" (did you mean {near[0]}?)" if near else ""),
             hint=f"pipelines: {', '.join(known)}"
             if known
             else "deploy one first: bodywork deploy REPOSITORY",
         )
     return records
+
+
+def _on(site: Site) -> str:
+    return "" if site.name == "local" else f" on {site.name}"

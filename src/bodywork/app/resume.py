@@ -4,39 +4,48 @@ from __future__ import annotations
 
 import asyncio
 
-from bodywork.app.execution import Outcome, Watcher, carry_out, files_of
-from bodywork.app.lock import hold
+from bodywork.app.execution import Outcome, Watcher, carry_out
 from bodywork.app.parts import Parts
 from bodywork.app.past import records_of, view_of
-from bodywork.app.secrets import require
+from bodywork.app.site import Site
+from bodywork.app.sites import open_site
+from bodywork.app.where import Where
 from bodywork.errors import UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState
 
 
-def resume(parts: Parts, pipeline: str, run: str | None, watcher: Watcher) -> Outcome:
+def resume(parts: Parts, where: Where, pipeline: str, run: str | None, watcher: Watcher) -> Outcome:
     """Go on with a run that was interrupted, cancelled or has failed; what succeeded stays done.
 
     `run` is the run's id or the beginning of it (None: the newest). Raises NotFoundError,
     BusyError, and UsageError when the run has nothing left to do.
     """
-    record = _run_to_resume(parts, pipeline, run)
-    planned = parts.history.plan(record.run)
 
     async def work() -> Outcome:
-        _run_to_resume(parts, pipeline, record.run)  # somebody may just have done it
-        past = parts.history.events(record.run)
-        view = view_of(planned).replay(past)
-        require(parts, planned.project, {s.name for s in view.stages.values() if not s.state.good})
-        tree = await asyncio.to_thread(files_of, parts, planned)
-        watcher.planned(planned, resumed=True)
-        target = parts.target(record.target, tree=tree)
-        release = record.kind == "rollback" or _is_whole(planned)
-        return await carry_out(parts, planned, target, watcher, past=past, release=release)
+        async with open_site(parts, where) as site:
+            record = await _run_to_resume(site, pipeline, run)
+            return await go_on(site, record, watcher)
 
-    with hold(parts.home.pipeline_lock(record.target, pipeline), record.run, pipeline=pipeline):
-        return asyncio.run(work())
+    return asyncio.run(work())
+
+
+async def go_on(site: Site, record: RunRecord, watcher: Watcher) -> Outcome:
+    """Carry out what is left of a run. Raises BusyError, UsageError."""
+    pipeline, cancel = record.pipeline, asyncio.Event()
+    planned = await site.records.plan(record.run)
+    async with site.hold(pipeline, record.run, cancel=cancel):
+        await _run_to_resume(site, pipeline, record.run)  # somebody may just have done it
+        past = await site.records.events(record.run)
+        view = view_of(planned).replay(past)
+        await site.check(planned.project, {s.name for s in view.stages.values() if not s.state.good})
+        target = site.target(tree=await site.files(planned))
+        watcher.planned(planned, resumed=bool(past))
+        release = record.kind == "rollback" or _is_whole(planned)
+        return await carry_out(
+            site.records, planned, target, watcher, cancel=cancel, past=past, release=release
+        )
 
 
 def _is_whole(planned: Plan) -> bool:
@@ -45,9 +54,9 @@ def _is_whole(planned: Plan) -> bool:
     return named == {item.stage.name for item in planned.stages}
 
 
-def _run_to_resume(parts: Parts, pipeline: str, run: str | None) -> RunRecord:
-    newest = records_of(parts, pipeline, limit=1)[0]
-    record = parts.history.run(run) if run else newest
+async def _run_to_resume(site: Site, pipeline: str, run: str | None) -> RunRecord:
+    newest = (await records_of(site, pipeline, limit=1))[0]
+    record = await site.records.run(run) if run else newest
     if record.pipeline != pipeline:
         raise UsageError(f"run {record.run} is one of pipeline {record.pipeline}, not of {pipeline}")
     if record.state is RunState.SUCCEEDED:

@@ -6,50 +6,58 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bodywork.app.execution import Outcome, Watcher, carry_out, files_of, new_run, record_of
-from bodywork.app.lock import hold
-from bodywork.app.parts import Parts, check_target
+from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
+from bodywork.app.parts import Parts
 from bodywork.app.past import records_of
-from bodywork.app.secrets import require
+from bodywork.app.records import Records
+from bodywork.app.site import Site
+from bodywork.app.sites import open_site
+from bodywork.app.where import Where
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.run.ledger import Release
 from bodywork.run.plan import ObservedService, Plan, rollback_plan
 
 
-def rollback(parts: Parts, pipeline: str, to: str | None, watcher: Watcher, *, target: str) -> Outcome:
+def rollback(parts: Parts, where: Where, pipeline: str, to: str | None, watcher: Watcher) -> Outcome:
     """Make the services of an earlier release the current ones again, without running batch stages.
 
     `to` is the run that made the release, or the beginning of its id (None: the newest release
     that is not what runs now). Raises NotFoundError, BusyError, and UsageError when there is none.
     """
-    check_target(target)
-    records_of(parts, pipeline, limit=1)
     run = new_run()
 
     async def work() -> Outcome:
-        release = await _release_to_go_back_to(parts, pipeline, to, target)
-        old = parts.history.plan(release.run)
-        # Nothing but services is run, not even `on_failure`.
-        require(parts, replace(old.project, on_failure=None), release.services)
-        where = parts.target(target, tree=await asyncio.to_thread(files_of, parts, old))
-        planned = rollback_plan(
-            run=run,
-            target=target,
-            release=old,
-            inputs=release.services,
-            observed=await where.observe(pipeline),
-        )
-        parts.history.begin(record_of(planned, "rollback"), planned)
-        watcher.planned(planned)
-        return await carry_out(parts, planned, where, watcher)
+        cancel = asyncio.Event()
+        async with open_site(parts, where) as site:
+            await records_of(site, pipeline, limit=1)
+            async with site.hold(pipeline, run, cancel=cancel):
+                return await _go_back(site, pipeline, run, to, watcher, cancel)
 
-    with hold(parts.home.pipeline_lock(target, pipeline), run, pipeline=pipeline):
-        return asyncio.run(work())
+    return asyncio.run(work())
 
 
-async def _release_to_go_back_to(parts: Parts, pipeline: str, to: str | None, target: str) -> Release:
+async def _go_back(
+    site: Site, pipeline: str, run: str, to: str | None, watcher: Watcher, cancel: asyncio.Event
+) -> Outcome:
+    observed = await site.target().observe(pipeline)
+    release = await _release_to_go_back_to(site.records, pipeline, to, observed)
+    old = await site.records.plan(release.run)
+    # Nothing but services is run, not even `on_failure`.
+    await site.check(replace(old.project, on_failure=None), release.services)
+    target = site.target(tree=await site.files(old))
+    planned = rollback_plan(
+        run=run, target=site.name, release=old, inputs=release.services, observed=observed
+    )
+    await site.records.begin(record_of(planned, "rollback"), planned)
+    watcher.planned(planned)
+    return await carry_out(site.records, planned, target, watcher, cancel=cancel)
+
+
+async def _release_to_go_back_to(
+    records: Records, pipeline: str, to: str | None, observed: Mapping[str, ObservedService]
+) -> Release:
     """The release of run `to`; without it the newest one that is not what runs now."""
-    releases = parts.history.releases(pipeline, target)
+    releases = await records.releases(pipeline)
     if to is not None:
         chosen = [release for release in releases if release.run.startswith(to)]
         if not chosen:
@@ -58,9 +66,8 @@ async def _release_to_go_back_to(parts: Parts, pipeline: str, to: str | None, ta
                 f"run {to} is not a release of {pipeline}", hint=f"releases, newest first: {known}"
             )
         return chosen[0]
-    observed = await parts.target(target).observe(pipeline)
     for release in releases:
-        if not _is_current(parts.history.plan(release.run), release, observed):
+        if not _is_current(await records.plan(release.run), release, observed):
             return release
     raise UsageError(
         f"there is no earlier release of {pipeline} to go back to",

@@ -8,7 +8,10 @@ from typing import Any
 
 from bodywork.app.parts import Parts
 from bodywork.app.past import records_of, state_of, view_of
+from bodywork.app.site import Site
+from bodywork.app.sites import open_site
 from bodywork.app.times import rfc3339
+from bodywork.app.where import Where
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan
 from bodywork.run.replay import RunView
@@ -81,7 +84,7 @@ def service_document(service: ObservedService) -> dict[str, Any]:
     }
 
 
-def run_document(parts: Parts, record: RunRecord) -> dict[str, Any]:
+def run_document(record: RunRecord, state: RunState) -> dict[str, Any]:
     """A run, as documented for `runs --output json`."""
     return {
         "run": record.run,
@@ -91,21 +94,54 @@ def run_document(parts: Parts, record: RunRecord) -> dict[str, Any]:
         "repository": record.repository,
         "ref": record.ref,
         "commit": record.commit,
-        "state": str(state_of(parts, record)),
+        "state": str(state),
         "reason": record.reason,
         "started": rfc3339(record.started),
         "ended": rfc3339(record.ended),
     }
 
 
-def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
+def status(parts: Parts, where: Where, pipeline: str, run: str | None = None) -> Status:
     """A pipeline at its newest run, or at run `run`. Raises NotFoundError."""
-    newest = records_of(parts, pipeline, limit=1)[0]
-    record = parts.history.run(run) if run else newest
-    state = state_of(parts, record)  # before its events: a run that has ended has all of them
-    plan = parts.history.plan(record.run)
-    view = view_of(plan).replay(parts.history.events(record.run))
-    observed = asyncio.run(parts.target(record.target).observe(pipeline))
+
+    async def work() -> Status:
+        async with open_site(parts, where) as site:
+            newest = (await records_of(site, pipeline, limit=1))[0]
+            return await _status(site, await site.records.run(run) if run else newest)
+
+    return asyncio.run(work())
+
+
+def overview(parts: Parts, where: Where) -> list[Status]:
+    """All pipelines, each at its newest run, in the order of their names."""
+
+    async def work() -> list[Status]:
+        async with open_site(parts, where) as site:
+            names = sorted(await site.records.pipelines())
+            return [await _status(site, (await site.records.runs(name, limit=1))[0]) for name in names]
+
+    return asyncio.run(work())
+
+
+def runs(parts: Parts, where: Where, pipeline: str | None, limit: int) -> list[tuple[RunRecord, RunState]]:
+    """The newest runs, of a pipeline or of all, with their states. Raises NotFoundError."""
+
+    async def work() -> list[tuple[RunRecord, RunState]]:
+        async with open_site(parts, where) as site:
+            if pipeline is None:
+                found = await site.records.runs(limit=limit)
+            else:
+                found = (await records_of(site, pipeline))[:limit]
+            return [(record, await state_of(site, record)) for record in found]
+
+    return asyncio.run(work())
+
+
+async def _status(site: Site, record: RunRecord) -> Status:
+    state = await state_of(site, record)  # before its events: a run that has ended has all of them
+    plan = await site.records.plan(record.run)
+    view = view_of(plan).replay(await site.records.events(record.run))
+    observed = await site.target().observe(record.pipeline)
     return Status(
         record=record,
         state=state,
@@ -113,8 +149,3 @@ def status(parts: Parts, pipeline: str, run: str | None = None) -> Status:
         view=view,
         services=tuple(service for _, service in sorted(observed.items())),
     )
-
-
-def overview(parts: Parts) -> list[Status]:
-    """All pipelines, each at its newest run, in the order of their names."""
-    return [status(parts, pipeline) for pipeline in sorted(parts.history.pipelines())]

@@ -39,4 +39,4 @@ def command(request: Request, fail_fast: bool, wait: bool, pass_env: tuple[str, 
     with RunWatcher(output) as watcher:
         parts = Parts(Parts.ours_now(), note=watcher.note)
         outcome = deploy(parts, request, watcher)
-    return finish(parts, outcome, output)
+    return finish(parts, request.where, outcome, output)

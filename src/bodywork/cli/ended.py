@@ -15,16 +15,17 @@ from bodywork.run.states import RunState
 if TYPE_CHECKING:
     from bodywork.app.execution import Outcome
     from bodywork.app.parts import Parts
+    from bodywork.app.where import Where
 
 
-def finish(parts: Parts, outcome: Outcome, output: str) -> int:
+def finish(parts: Parts, where: Where, outcome: Outcome, output: str) -> int:
     """Print the summary and return the exit code of a cancelled run, 0 of a good one.
 
     Raises RunFailedError when the run has failed.
     """
     from bodywork.app.status import status
 
-    now = status(parts, outcome.pipeline, outcome.run)
+    now = status(parts, where, outcome.pipeline, outcome.run)
     if output == "json":
         print_json(now.document())
     elif outcome.state is RunState.SUCCEEDED:

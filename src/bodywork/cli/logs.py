@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from bodywork.cli import options
+
+if TYPE_CHECKING:
+    from bodywork.app.site import Chunk
+    from bodywork.app.where import Where
 
 
 @click.command(epilog="Example: bodywork logs iris serve --follow")
@@ -12,7 +18,8 @@ from bodywork.cli import options
 @click.argument("stage", required=False)
 @click.option("--run", help="The run, or the beginning of its id (default: the newest).")
 @click.option("--follow", is_flag=True, help="Go on as more is printed; end with Ctrl-C.")
-def command(pipeline: str, stage: str | None, run: str | None, follow: bool) -> None:
+@options.where
+def command(pipeline: str, stage: str | None, run: str | None, follow: bool, where: Where) -> None:
     """Show what the stages of a run of PIPELINE have printed, or STAGE alone.
 
     Logs stay after the run; those of services are kept up to a size. One stage's lines come as it
@@ -21,10 +28,11 @@ def command(pipeline: str, stage: str | None, run: str | None, follow: bool) -> 
     from bodywork.app.logs import logs
     from bodywork.app.parts import Parts
 
-    parts = Parts(Parts.ours_now())
-    for chunk in logs(parts, pipeline, stage, run, follow=follow):
+    def show(chunk: Chunk) -> None:
         if stage is not None and "/" not in chunk.source:
             click.echo(chunk.text, nl=False)
-            continue
+            return
         lines = chunk.text.removesuffix("\n").split("\n")
         click.echo("".join(f"{chunk.source} | {line}\n" for line in lines), nl=False)
+
+    logs(Parts(Parts.ours_now()), where, pipeline, stage, run, follow=follow, show=show)

@@ -26,7 +26,31 @@ def known_pipelines(ctx: click.Context, param: click.Parameter, incomplete: str)
 pipeline = click.argument("pipeline", shell_complete=known_pipelines)
 any_pipeline = click.argument("pipeline", required=False, shell_complete=known_pipelines)
 target = click.option(
-    "--target", default="local", envvar="BODYWORK_TARGET", show_default=True, help="Where to run: local."
+    "--target",
+    default="local",
+    envvar="BODYWORK_TARGET",
+    show_default=True,
+    metavar="TARGET",
+    help="Where: local, kubernetes, or kubernetes:CONTEXT for a context of the kubeconfig.",
+)
+namespace = click.option(
+    "--namespace",
+    envvar="BODYWORK_NAMESPACE",
+    metavar="NAME",
+    help="The pipeline's namespace on kubernetes (default: what bodywork.yaml says, else its name).",
+)
+image = click.option(
+    "--image",
+    envvar="BODYWORK_IMAGE",
+    metavar="NAME",
+    help="The image of stages on kubernetes, instead of the published ones; {python} stands for the "
+    "stage's Python version.",
+)
+store_image = click.option(
+    "--store-image",
+    envvar="BODYWORK_STORE_IMAGE",
+    metavar="NAME",
+    help="The image of the S3 server that is started on kubernetes for projects that name no store.",
 )
 output = click.option(
     "--output",
@@ -60,6 +84,31 @@ class Date(click.ParamType):  # type: ignore[type-arg,unused-ignore]
         return date if date.tzinfo else date.replace(tzinfo=UTC)
 
 
+def where(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which target a command is about, as a `Where`."""
+
+    @functools.wraps(function)
+    def with_where(*, target: str, namespace: str | None, **chosen: Any) -> Any:
+        from bodywork.app.where import Where
+
+        return function(where=Where(target=target, namespace=namespace), **chosen)
+
+    return target(namespace(with_where))
+
+
+def where_to_run(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Which target a command runs stages on, as a `Where` with its images."""
+
+    @functools.wraps(function)
+    def with_where(**chosen: Any) -> Any:
+        from bodywork.app.where import Where
+
+        names = ("target", "namespace", "image", "store_image")
+        return function(where=Where(**{name: chosen.pop(name) for name in names}), **chosen)
+
+    return target(namespace(image(store_image(with_where))))
+
+
 def project(function: Callable[..., Any]) -> Callable[..., Any]:
     """What names a project at a commit: `deploy` and `plan` take the same, as a `Request`."""
 
@@ -67,7 +116,7 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
     def with_request(*, only: tuple[str, ...], **chosen: Any) -> Any:
         from bodywork.app.deploy import Request
 
-        asked = {name: chosen.pop(name) for name in ("repository", "ref", "file", "target")}
+        asked = {name: chosen.pop(name) for name in ("repository", "ref", "file", "where")}
         asked |= {name: chosen.pop(name) for name in ("as_of", "offline", "ssh_key")}
         return function(Request(**asked, only=frozenset(only) or None), **chosen)
 
@@ -79,7 +128,7 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option(
                 "--file", "-f", help="Path of bodywork.yaml, from REPOSITORY on (default: bodywork.yaml)."
             ),
-            target,
+            where_to_run,
             click.option(
                 "--only",
                 multiple=True,

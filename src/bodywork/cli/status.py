@@ -15,21 +15,23 @@ from bodywork.run.states import RunState, StageState
 
 if TYPE_CHECKING:
     from bodywork.app.status import Status
+    from bodywork.app.where import Where
     from bodywork.run.plan import ObservedService
 
 
 @click.command(epilog="Example: bodywork status iris --output json")
 @options.any_pipeline
 @click.option("--run", help="Show this run (default: the newest).")
+@options.where
 @options.output
-def command(pipeline: str | None, run: str | None, output: str) -> None:
+def command(pipeline: str | None, run: str | None, where: Where, output: str) -> None:
     """Show all pipelines, or the stages of PIPELINE's newest run and its services as they are now."""
     from bodywork.app.parts import Parts
     from bodywork.app.status import overview, status
 
     parts = Parts(Parts.ours_now())
     if pipeline is None:
-        found = overview(parts)
+        found = overview(parts, where)
         if output == "json":
             options.print_json([one.document() for one in found])
         elif found:
@@ -37,7 +39,7 @@ def command(pipeline: str | None, run: str | None, output: str) -> None:
         else:
             click.echo("nothing is deployed yet; deploy a project with: bodywork deploy REPOSITORY", err=True)
         return
-    one = status(parts, pipeline, run)
+    one = status(parts, where, pipeline, run)
     if output == "json":
         options.print_json(one.document())
     else:
