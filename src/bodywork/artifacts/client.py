@@ -1,0 +1,116 @@
+"""Opens the client library's store for an address: settings and credential are ours to say, all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from bodywork.artifacts import aws
+from bodywork.artifacts.address import Address
+from bodywork.errors import MachineError
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+
+GOOGLE = (
+    "GOOGLE_APPLICATION_CREDENTIALS",
+    "GOOGLE_SERVICE_ACCOUNT",
+    "GOOGLE_SERVICE_ACCOUNT_PATH",
+    "GOOGLE_SERVICE_ACCOUNT_KEY",
+)
+AZURE = (
+    "AZURE_STORAGE_ACCOUNT_NAME",
+    "AZURE_STORAGE_ACCOUNT_KEY",
+    "AZURE_STORAGE_CLIENT_ID",
+    "AZURE_STORAGE_CLIENT_SECRET",
+    "AZURE_STORAGE_TENANT_ID",
+    "AZURE_STORAGE_SAS_KEY",
+    "AZURE_STORAGE_ENDPOINT",
+    "AZURE_CLIENT_ID",
+    "AZURE_CLIENT_SECRET",
+    "AZURE_TENANT_ID",
+    "AZURE_FEDERATED_TOKEN_FILE",
+)
+
+
+def require() -> None:
+    """Raises MachineError where the client library is not installed."""
+    try:
+        import obstore  # noqa: F401
+    except ImportError as error:
+        raise MachineError(
+            "object stores need the package obstore, which is not installed",
+            hint="pip install 'bodywork[kubernetes]'",
+        ) from error
+
+
+def client(address: Address, variables: Mapping[str, str], patience: float) -> ObjectStore:
+    """The store at `address`, with the credential that `variables` lead to.
+
+    `patience` is in seconds. Raises UsageError, MachineError.
+    """
+    require()
+    retries: RetryConfig = {"max_retries": 20, "retry_timeout": timedelta(seconds=patience)}
+    if address.scheme == "s3":
+        return _s3(address, variables, retries)
+    if address.scheme == "gs":
+        return _google(address, variables, retries)
+    if address.scheme == "az":
+        return _azure(address, variables, retries)
+    from obstore.store import LocalStore
+
+    return LocalStore(Path(address.prefix), mkdir=True)
+
+
+def _s3(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:
+    from obstore.store import S3Store
+
+    found = aws.find(variables)
+    region = address.region or found.region or "us-east-1"
+    # Always said, since the library would otherwise take what its own process' environment says.
+    endpoint = address.endpoint or found.endpoint or f"https://s3.{region}.amazonaws.com"
+    config: dict[str, Any] = {"endpoint": endpoint, "region": region, "virtual_hosted_style_request": False}
+    if found.credential is None:
+        identity = {"role_arn": "AWS_ROLE_ARN", "web_identity_token_file": "AWS_WEB_IDENTITY_TOKEN_FILE"}
+        config |= {key: variables[name] for key, name in identity.items() if variables.get(name)}
+    return S3Store(
+        address.bucket,
+        config=cast("Any", config),
+        client_options=_options(endpoint),
+        retry_config=retries,
+        credential_provider=found.credential,
+    )
+
+
+def _google(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:
+    from obstore.store import GCSStore
+
+    config: dict[str, Any] = _said(variables, GOOGLE)
+    return GCSStore(address.bucket, config=cast("Any", config), retry_config=retries)
+
+
+def _azure(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:
+    from obstore.store import AzureStore
+
+    config: dict[str, Any] = _said(variables, AZURE)
+    if address.endpoint:
+        config["azure_storage_endpoint"] = address.endpoint
+    options = _options(config.get("azure_storage_endpoint", "https://"))
+    return AzureStore(
+        address.bucket, config=cast("Any", config), client_options=options, retry_config=retries
+    )
+
+
+def _said(variables: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
+    return {name.lower(): variables[name] for name in names if variables.get(name)}
+
+
+def _options(endpoint: str) -> ClientConfig:
+    return {
+        "allow_http": endpoint.startswith("http://"),
+        "connect_timeout": "5 seconds",
+        "read_timeout": "60 seconds",
+        "timeout": "1 hour",  # of one request: a part, or an object that is read
+    }

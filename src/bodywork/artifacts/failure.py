@@ -1,0 +1,103 @@
+"""What object stores answer when something is wrong, as sentences.
+
+Stores of different make use different statuses for the same thing, so the code in the answer's
+body counts first, then the status, then the kind of the error.
+"""
+
+from __future__ import annotations
+
+import re
+
+from bodywork.artifacts.address import Address
+from bodywork.errors import BodyworkError, NotFoundError, UnreachableError, UsageError
+
+CODE = re.compile(r"<Code>(\w+)</Code>")
+STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
+REQUEST = re.compile(r"Error performing \w+ (https?://[^/\s]+)")
+WRONG_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "AuthenticationFailed"}
+EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "RequestExpired"}
+NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+IDENTITY = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+    "file": "the rights of the folder",
+}
+
+
+def sentence(error: Exception, address: Address, doing: str, key: str = "") -> BodyworkError:
+    """The error that `doing` something ("read", "write" ...) with `key` of a store ended with."""
+    if isinstance(error, BodyworkError):
+        return error
+    text = str(error)
+    code = found.group(1) if (found := CODE.search(text)) else ""
+    status = next(filter(None, found.groups())) if (found := STATUS.search(text)) else ""
+    return (
+        _of_credential(code, status, text, address, doing)
+        or _of_place(error, code, status, text, address, key)
+        or _of_connection(status, text, address)
+    )
+
+
+def _of_credential(code: str, status: str, text: str, address: Address, doing: str) -> BodyworkError | None:
+    set_them = f"set {KEYS[address.scheme]}, or the secret that holds them"
+    if any(host in text for host in IDENTITY):
+        return UsageError(f"no credential for the store {address} was found", hint=set_them)
+    if code in EXPIRED:
+        return UnreachableError(
+            f"the credential for the store {address} has expired",
+            hint="log in again, then repeat the command",
+        )
+    if code in WRONG_KEY:
+        return UsageError(f"the store {address} does not accept the credential ({code})", hint=set_them)
+    if code == "RequestTimeTooSkewed":
+        return UsageError(
+            f"the store {address} refuses requests because this machine's clock is wrong",
+            hint="set the clock",
+        )
+    if status in ("401", "403"):
+        return UsageError(
+            f"the credential may not {doing} in the store {address} ({code or status})",
+            hint="its owner needs to grant listing, reading, writing and deleting there",
+        )
+    return None
+
+
+def _of_place(
+    error: Exception, code: str, status: str, text: str, address: Address, key: str
+) -> BodyworkError | None:
+    if code in NO_BUCKET:
+        return NotFoundError(
+            f"the store {address} has no bucket {address.bucket}",
+            hint="make it, or correct `store:` in bodywork.yaml",
+        )
+    if code in ELSEWHERE or "Received redirect without LOCATION" in text:
+        return UsageError(
+            f"bucket {address.bucket} is in another region than {address.region or 'the one that is set'}",
+            hint=f"set AWS_REGION, or write {address.scheme}://{address.bucket}/...?region=REGION",
+        )
+    if isinstance(error, FileNotFoundError) or status == "404":
+        return NotFoundError(
+            f"{key or address.bucket} is not in the store {address}",
+            hint="run the stage that makes it again: bodywork deploy" if key else None,
+        )
+    return None
+
+
+def _of_connection(status: str, text: str, address: Address) -> BodyworkError:
+    asked = found.group(1) if (found := REQUEST.search(text)) else address.endpoint or str(address)
+    said = f"it answered {status}" if status else _last_cause(text)
+    return UnreachableError(
+        f"the store {address} cannot be reached at {asked}: {said}",
+        hint="check the address and the network, then repeat the command",
+    )
+
+
+def _last_cause(text: str) -> str:
+    """The innermost cause that the client's report names, in its words."""
+    first = text.partition("\n\nDebug source")[0].strip()
+    deepest = re.findall(r'message: "([^"]+)"|error: "([^"]+)"', text)
+    named = [word for pair in deepest for word in pair if word]
+    return named[-1] if named else first.rpartition(": ")[2][:200]

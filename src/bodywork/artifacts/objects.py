@@ -1,0 +1,209 @@
+"""The one door to object stores: S3 and what speaks like it, Google's, Azure's, or a folder.
+
+A file goes up in parts while its digest is taken, comes down into a file beside its place and is
+put there only when its digest is the right one: memory stays flat, and nothing damaged is ever
+seen. A folder travels as the archive that its digest is of.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, cast
+
+from bodywork.artifacts.address import Address
+from bodywork.artifacts.client import client
+from bodywork.artifacts.failure import sentence
+from bodywork.artifacts.files import room_on
+from bodywork.errors import NotFoundError, StageError, UsageError
+from bodywork.stage import archive
+
+if TYPE_CHECKING:
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+BLOCK = 1024 * 1024
+PART = 8 * BLOCK
+PARTS_AT_ONCE = 4
+LONGEST_SIGNED = timedelta(days=7)  # what S3 allows at most
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """An object that is there: its key, without the store's prefix, and its size in bytes."""
+
+    key: str
+    size: int
+
+
+class ObjectStore:
+    """One store, as the owner of one credential. Keys are relative to the address' prefix.
+
+    `variables` is where the credential is looked for: an environment, or the content of a secret;
+    `patience` is for how many seconds a store that is away is asked again. Methods block: call
+    them in a thread where others wait. All raise UsageError (NotFoundError for what is not
+    there) and UnreachableError.
+    """
+
+    def __init__(self, address: Address, variables: Mapping[str, str], *, patience: float = 30.0) -> None:
+        self.address = address
+        self._client = client(address, variables, patience)
+
+    def put(self, path: Path, key: str, *, absent: bool = False) -> str:
+        """Keep a file or folder under `key` and return its digest.
+
+        With `absent`, what is there already stays as it is. Raises StageError for what is neither
+        file nor folder.
+        """
+        with room_on(path.parent), _as_file(path) as (kind, content):
+            there = absent and self.head(key) is not None
+            digest = _digest(content) if there else self._upload(content, key, absent)
+        return f"{kind}:{digest}"
+
+    def get(self, key: str, digest: str, into: Path) -> None:
+        """Write what is under `key` to `into`, which is not there yet, if it has that digest.
+
+        Raises StageError when it has another one; then nothing is written.
+        """
+        kind, _, wanted = digest.partition(":")
+        into.parent.mkdir(parents=True, exist_ok=True)
+        with room_on(into.parent), tempfile.TemporaryDirectory(dir=into.parent, prefix=".new-") as scratch:
+            new = Path(scratch, "content")
+            found = self._download(key, new)
+            if found != wanted:
+                raise StageError(
+                    f"artifact {key} in the store {self.address} is damaged:"
+                    f" its digest is {found}, not {wanted}",
+                    hint="run the stage that makes it again: bodywork deploy",
+                )
+            if kind == "folder":
+                archive.unpack(str(new), f"{scratch}/unpacked")
+                new = Path(scratch, "unpacked")
+            new.rename(into)
+
+    def head(self, key: str) -> Entry | None:
+        """What is under `key`, or None."""
+        import obstore
+
+        try:
+            with self._asked("read", key):
+                return Entry(key=key, size=obstore.head(self._client, self._full(key))["size"])
+        except NotFoundError:
+            return None
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """All under the folder `prefix`, a page at a time."""
+        import obstore
+
+        ours = self._full("")
+        with self._asked("list", ""):
+            for page in obstore.list(self._client, prefix=self._full(prefix) or None):
+                yield from (Entry(key=meta["path"].removeprefix(ours), size=meta["size"]) for meta in page)
+
+    def delete(self, *keys: str) -> None:
+        """Delete what is there of `keys`."""
+        import obstore
+
+        with suppress(NotFoundError), self._asked("delete", ", ".join(keys)):
+            obstore.delete(self._client, [self._full(key) for key in keys])
+
+    def copy(self, key: str, to: str) -> None:
+        """Put what is under `key` under another key as well, without it leaving the store."""
+        import obstore
+
+        with self._asked("write", key):
+            obstore.copy(self._client, self._full(key), self._full(to))
+
+    def sign(self, method: Literal["GET", "PUT"], key: str, expires: timedelta = LONGEST_SIGNED) -> str:
+        """A URL with which whoever has it may read or write this one key, for at most 7 days.
+
+        One that is signed with a temporary credential ends with it. The store is not asked.
+        """
+        import obstore
+
+        if self.address.scheme == "file":
+            raise UsageError(f"the folder {self.address.prefix} cannot be reached by URL")
+        signer = cast("S3Store | GCSStore | AzureStore", self._client)
+        with self._asked("sign for", key):
+            return obstore.sign(signer, method, self._full(key), min(expires, LONGEST_SIGNED))
+
+    def check(self) -> None:
+        """Ask the store whether it is there, has the bucket and takes the credential."""
+        next(self.list("no-key-begins-so"), None)
+
+    def _full(self, key: str) -> str:
+        return self.address.key(key)
+
+    @contextmanager
+    def _asked(self, doing: str, key: str) -> Iterator[None]:
+        """Turn whatever the store answers into our own errors."""
+        from obstore.exceptions import BaseError
+
+        try:
+            yield
+        except (BaseError, FileNotFoundError) as error:
+            raise sentence(error, self.address, doing, key) from error
+
+    def _upload(self, content: IO[bytes], key: str, absent: bool) -> str:
+        """Put `content` and return its sha256; with `absent`, a small one only if nothing is there."""
+        import obstore
+
+        taken = hashlib.sha256()
+
+        def blocks(block: bytes) -> Iterator[bytes]:
+            while block:
+                taken.update(block)
+                yield block
+                block = content.read(BLOCK)
+
+        first = content.read(PART)
+        if len(first) < PART:  # a store takes a condition with a whole object only, not with parts
+            taken.update(first)
+            with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
+                obstore.put(self._client, self._full(key), first, mode="create" if absent else "overwrite")
+            return taken.hexdigest()
+        with self._asked("write", key):
+            obstore.put(
+                self._client, self._full(key), blocks(first), chunk_size=PART, max_concurrency=PARTS_AT_ONCE
+            )
+        return taken.hexdigest()
+
+    def _download(self, key: str, into: Path) -> str:
+        """Write an object to a new file and return its sha256."""
+        import obstore
+
+        taken = hashlib.sha256()
+        with into.open("xb") as file, self._asked("read", key):
+            for block in obstore.get(self._client, self._full(key)).stream(min_chunk_size=BLOCK):
+                taken.update(block)
+                file.write(block)
+        return taken.hexdigest()
+
+
+def _digest(content: IO[bytes]) -> str:
+    taken = hashlib.sha256()
+    while block := content.read(BLOCK):
+        taken.update(block)
+    return taken.hexdigest()
+
+
+@contextmanager
+def _as_file(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+    """The kind of an artifact and, as a file, the content that its digest is of."""
+    if path.is_dir():
+        with tempfile.TemporaryFile(dir=path.parent) as packed:
+            try:
+                archive.write(str(path), packed)
+            except archive.OutsideError as error:
+                raise StageError(f"{error.link} is a link that leads out of the folder: {error.to}") from None
+            packed.seek(0)
+            yield "folder", packed
+    elif path.is_file():
+        with path.open("rb") as content:
+            yield "file", content
+    else:
+        raise StageError(f"{path.name} is neither a file nor a folder")

@@ -1,0 +1,71 @@
+"""A real S3 server for tests: versitygw over a folder, on a free loopback port."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+PROGRAM = shutil.which("versitygw")
+KEY, SECRET = "test", "testtest"
+VARIABLES = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
+
+
+class Server:
+    """An S3 server of which each folder in `root` is a bucket."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = _free_port()
+        self.endpoint = f"http://127.0.0.1:{self.port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        assert PROGRAM
+        options = ["--access", KEY, "--secret", SECRET, "--port", f"127.0.0.1:{self.port}", "--quiet"]
+        self._process = subprocess.Popen(
+            [PROGRAM, *options, "posix", "--sidecar", str(self.root.parent / "meta"), str(self.root)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise RuntimeError("the S3 server did not come up")
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def file(self, bucket: str, key: str) -> Path:
+        """The file in which the server keeps an object."""
+        return self.root / bucket / key
+
+
+@contextmanager
+def server(folder: Path, *buckets: str) -> Iterator[Server]:
+    """A running server with these buckets, which keeps what it has under `folder`."""
+    (folder / "meta").mkdir()
+    for bucket in buckets:
+        (folder / "buckets" / bucket).mkdir(parents=True)
+    running = Server(folder / "buckets")
+    running.start()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
