@@ -30,11 +30,24 @@ def load(name: str) -> "Any":
     return module
 
 
-def write(data: bytes) -> None:
+def relay(source: int, target: int, masker: "Any") -> None:
+    """Pass on, masked, all that comes from one descriptor to another, until there is no more."""
+    while True:
+        if not select.select([source], [], [], SILENCE if masker.holds else None)[0]:
+            write(target, masker.settle())
+            select.select([source], [], [])
+        data = os.read(source, PIECE)
+        if not data:
+            break
+        write(target, masker.feed(data))
+    write(target, masker.end())
+
+
+def write(target: int, data: bytes) -> None:
     """A disk that is full loses lines, but ends neither us nor the replica."""
     try:
         while data:
-            data = data[os.write(1, data) :]
+            data = data[os.write(target, data) :]
     except OSError:
         pass
 
@@ -43,16 +56,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     names = filter(None, os.environ.get("BODYWORK_SECRETS", "").split(","))
-    masker = load("masking").Masker([os.environ[name] for name in names])
-    while True:
-        if not select.select([0], [], [], SILENCE if masker.holds else None)[0]:
-            write(masker.settle())
-            select.select([0], [], [])
-        data = os.read(0, PIECE)
-        if not data:
-            break
-        write(masker.feed(data))
-    write(masker.end())
+    relay(0, 1, load("masking").Masker([os.environ[name] for name in names]))
 
 
 if __name__ == "__main__":
