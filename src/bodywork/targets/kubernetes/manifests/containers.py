@@ -10,9 +10,10 @@ from bodywork.run.plan import Plan
 from bodywork.spec.model import Stage
 from bodywork.targets.kubernetes.settings import Settings
 
-PROJECT = "/work/project"
+WORK = "/work"
+PROJECT = f"{WORK}/project"
+UV = f"{WORK}/bin/uv"
 CREDENTIAL = "/credential"
-UV = "/work/bin/uv"
 
 
 @dataclass(frozen=True, kw_only=True)

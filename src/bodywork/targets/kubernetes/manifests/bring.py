@@ -1,0 +1,45 @@
+"""The init container that brings what a service reads: a service's pods restart for years, and no
+signed URL lasts that long.
+
+The other side is `bodywork/targets/kubernetes/bring.py`; the two share only the form of BODYWORK_BRING.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bodywork.artifacts.address import Address
+from bodywork.targets.kubernetes.manifests.containers import WORK, InitContainer
+from bodywork.targets.kubernetes.settings import Settings
+
+MODULE = "bodywork.targets.kubernetes.bring"
+INPUTS = f"{WORK}/inputs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """One input: object `key` of the store, with this digest, becomes /work/inputs/NAME/FILE."""
+
+    name: str
+    file: str
+    key: str
+    digest: str
+
+
+def brought(
+    wanted: Sequence[Wanted], store: Address, settings: Settings, *, secret: str | None
+) -> InitContainer:
+    """`secret` holds the credential that reads the store as variables; None: the pod's own identity does."""
+    inputs = [
+        {"into": f"{INPUTS}/{one.name}/{one.file}", "key": one.key, "digest": one.digest} for one in wanted
+    ]
+    asked = {"store": str(store), "inputs": inputs}
+    return InitContainer(
+        name="bring",
+        image=settings.tool_image,
+        command=("python3", "-u", "-m", MODULE),
+        variables={"BODYWORK_BRING": json.dumps(asked, sort_keys=True)},
+        secrets=(secret,) if secret else (),
+    )

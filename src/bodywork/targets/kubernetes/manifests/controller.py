@@ -1,0 +1,161 @@
+"""The controller of a run inside the cluster: an account that may do just this, and a Job.
+
+Its rights hold in the pipeline's namespace only. They are those of the objects that a run makes,
+and of reading what became of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bodywork.run.plan import Plan
+from bodywork.spec.model import Project
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.kinds import (
+    CONFIG_MAP,
+    DEPLOYMENT,
+    EVENT,
+    HORIZONTAL_POD_AUTOSCALER,
+    HTTP_ROUTE,
+    INGRESS,
+    JOB,
+    LEASE,
+    PERSISTENT_VOLUME_CLAIM,
+    POD,
+    POD_DISRUPTION_BUDGET,
+    REPLICA_SET,
+    SECRET,
+    SERVICE,
+    Kind,
+    Object,
+)
+from bodywork.targets.kubernetes.manifests import resources
+from bodywork.targets.kubernetes.manifests.job import with_run
+from bodywork.targets.kubernetes.manifests.security import container_security, pod_security
+from bodywork.targets.kubernetes.manifests.variables import plain
+from bodywork.targets.kubernetes.settings import Settings
+
+ACCOUNT = "bodywork-controller"
+CONTROLLER = "controller"
+HOME = "/work"
+MEMORY = 512 * 2**20
+RETRIES = 10
+
+LOOK = ("get", "list", "watch")
+MAKE = ("create", "patch", "delete")
+
+RULES: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
+    (JOB, "", (*LOOK, *MAKE)),
+    (DEPLOYMENT, "", (*LOOK, *MAKE)),
+    (REPLICA_SET, "", LOOK),
+    (POD, "", (*LOOK, "delete")),
+    (POD, "log", ("get",)),
+    (EVENT, "", LOOK),
+    (SERVICE, "", (*LOOK, *MAKE)),
+    (SECRET, "", (*LOOK, *MAKE)),
+    (CONFIG_MAP, "", (*LOOK, *MAKE, "update")),
+    (PERSISTENT_VOLUME_CLAIM, "", ("get", "list", "create", "patch")),
+    (LEASE, "", ("get", "list", *MAKE, "update")),
+    (POD_DISRUPTION_BUDGET, "", ("get", "list", *MAKE)),
+    (HORIZONTAL_POD_AUTOSCALER, "", ("get", "list", *MAKE)),
+    (HTTP_ROUTE, "", ("get", "list", *MAKE)),
+    (INGRESS, "", ("get", "list", *MAKE)),
+)
+"""Kind, subresource and verbs: what a run does in the namespace of its pipeline, whoever runs it."""
+
+
+def controller(plan: Plan, settings: Settings, *, variables: Mapping[str, str]) -> list[Object]:
+    """Account, Role, RoleBinding and Job, in the order in which they are to be made."""
+    return [*account(plan.project, settings), controller_job(plan, settings, variables=variables)]
+
+
+def account(project: Project, settings: Settings) -> list[Object]:
+    """Who controllers of the pipelines of a namespace are, and what they may do."""
+
+    def metadata() -> Object:
+        return {"name": ACCOUNT, "namespace": settings.namespace, "labels": labels.of_pipeline(project)}
+
+    group = "rbac.authorization.k8s.io"
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "ServiceAccount",
+            "metadata": metadata(),
+            "automountServiceAccountToken": False,
+        },
+        {"apiVersion": f"{group}/v1", "kind": "Role", "metadata": metadata(), "rules": rules()},
+        {
+            "apiVersion": f"{group}/v1",
+            "kind": "RoleBinding",
+            "metadata": metadata(),
+            "roleRef": {"apiGroup": group, "kind": "Role", "name": ACCOUNT},
+            "subjects": [{"kind": "ServiceAccount", "name": ACCOUNT, "namespace": settings.namespace}],
+        },
+    ]
+
+
+def rules() -> list[Object]:
+    return [
+        {
+            "apiGroups": [kind.group],
+            "resources": [f"{kind.plural}/{below}" if below else kind.plural],
+            "verbs": list(verbs),
+        }
+        for kind, below, verbs in RULES
+    ]
+
+
+def controller_name(plan: Plan) -> str:
+    return with_run(CONTROLLER, plan.run)
+
+
+def controller_job(plan: Plan, settings: Settings, *, variables: Mapping[str, str]) -> Object:
+    """Goes on with the run when its pod is lost: the run's record is in the cluster.
+
+    An end with another code than 0 starts it anew, so a run that failed must not be one.
+    """
+    mine = {**labels.of_run(plan), labels.NAME: CONTROLLER, labels.KIND: CONTROLLER}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": controller_name(plan), "namespace": settings.namespace, "labels": mine},
+        "spec": {
+            "backoffLimit": RETRIES,
+            "podReplacementPolicy": "Failed",
+            "ttlSecondsAfterFinished": settings.keep_finished,
+            "template": {"metadata": {"labels": mine}, "spec": _pod(plan, settings, variables)},
+        },
+    }
+
+
+def _pod(plan: Plan, settings: Settings, variables: Mapping[str, str]) -> Object:
+    pipeline = plan.project.object_name
+    run = ["--pipeline", pipeline, "--run", plan.run, "--namespace", settings.namespace]
+    given = {
+        "HOME": HOME,
+        "BODYWORK_IMAGE": settings.image,
+        "BODYWORK_STORE_IMAGE": settings.store_image,
+        **variables,
+    }
+    return {
+        "restartPolicy": "OnFailure",
+        "serviceAccountName": ACCOUNT,
+        "automountServiceAccountToken": True,
+        "enableServiceLinks": False,
+        "securityContext": pod_security(),
+        "containers": [
+            {
+                "name": CONTROLLER,
+                "image": settings.tool_image,
+                "imagePullPolicy": settings.pull_policy,
+                "command": ["bodywork", "controller", *run],
+                "workingDir": HOME,
+                "env": plain(given),
+                "resources": resources.of_tool(MEMORY),
+                "securityContext": container_security(),
+                "terminationMessagePolicy": "FallbackToLogsOnError",
+                "volumeMounts": [{"name": "work", "mountPath": HOME}],
+            }
+        ],
+        "volumes": [{"name": "work", "emptyDir": {}}],
+    }
