@@ -23,12 +23,16 @@ class Kind:
         """The API group as rules of a Role name it: "" for the core group."""
         return self.api_version.rpartition("/")[0]
 
+    @property
+    def root(self) -> str:
+        """The URL's path of all kinds of its group and version."""
+        return f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
+
     def path(self, namespace: str | None = None, name: str = "", subresource: str = "") -> str:
         """The URL's path of one object, or of the list of them (of all namespaces without one)."""
-        root = f"/apis/{self.api_version}" if self.group else f"/api/{self.api_version}"
         within = f"/namespaces/{namespace}" if self.namespaced and namespace else ""
         tail = "".join(f"/{part}" for part in (name, subresource) if part)
-        return f"{root}{within}/{self.plural}{tail}"
+        return f"{self.root}{within}/{self.plural}{tail}"
 
 
 POD = Kind("v1", "Pod", "pods")

@@ -1,0 +1,326 @@
+"""The one door to a cluster: objects in and out as plain dicts, failures as our own errors.
+
+    async with Api.open(os.environ) as api:
+        pods = await api.list(POD, "iris", labels={"bodywork/stage": "train"})
+
+What passes by itself (an API server that restarts, 429, 503) is asked for again; watches never give up.
+Every method raises UnreachableError when the cluster stays away or does not know the user, and
+ForbiddenError for what the user may not do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Literal, Self
+
+import httpx2
+
+from bodywork.targets.kubernetes.access import Access
+from bodywork.targets.kubernetes.answers import (
+    AlreadyThereError,
+    ConflictError,
+    ExpiredError,
+    error_of,
+    status_of,
+)
+from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.incluster import ACCOUNT
+from bodywork.targets.kubernetes.kinds import Kind, Object, kind_of
+from bodywork.targets.kubernetes.kubeconfig import access as access_of
+from bodywork.targets.kubernetes.logstream import LogRequest, NotStartedError, log_stream
+from bodywork.targets.kubernetes.outage import Outage
+from bodywork.targets.kubernetes.retries import Answer, ask
+from bodywork.targets.kubernetes.unreachable import place
+from bodywork.targets.kubernetes.watch import Listed, Seen, Watch
+
+__all__ = ["AlreadyThereError", "Api", "ConflictError", "NotStartedError", "Object", "Seen"]
+
+MANAGER = "bodywork"
+"""The field manager of all that is applied."""
+_PAGE = "500"  # objects for each request of a list
+_REVIEW = Kind(
+    "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
+)
+
+
+class Api:
+    """One cluster, as one user. An async context manager; one event loop each."""
+
+    def __init__(
+        self,
+        access: Access,
+        environment: Mapping[str, str],
+        *,
+        patience: float = 10.0,
+        note: Callable[[str], None] = lambda sentence: None,
+    ) -> None:
+        self.context = access.context
+        self.server = access.server.url
+        self.user = access.user.name
+        self.default_namespace = access.namespace
+        self._access = access
+        self._patience = patience
+        self._connection = Connection(access, environment)
+        self._outage = Outage(note, place(access))
+
+    @classmethod
+    def open(
+        cls,
+        environment: Mapping[str, str],
+        *,
+        context: str | None = None,
+        patience: float = 10.0,
+        note: Callable[[str], None] = lambda sentence: None,
+        account: Path = ACCOUNT,
+    ) -> Api:
+        """Read the kubeconfig; nothing is asked of the cluster yet. Raises UsageError, NotFoundError.
+
+        `patience`: seconds for which a server that is away or overloaded is asked again.
+        `note` is told when a watch waits for a server that is away, and when it is back.
+        """
+        return cls(
+            access_of(environment, context, account=account), environment, patience=patience, note=note
+        )
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+    async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
+        """None: there is no such object, or no such namespace."""
+        answer = await self._ask("GET", kind.path(namespace, name))
+        if answer.response.status_code == 404:
+            return None
+        return self._object(answer, f"read {_named(kind, name, namespace)}")
+
+    async def list(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | str = "",
+        fields: str = "",
+    ) -> list[Object]:
+        """Of one namespace; None: of all, or of a kind that is in none."""
+        return (await self._listed(kind, namespace, _selection(labels, fields), self._patience)).items
+
+    async def apply(self, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
+        """Server-side apply. Not `force`: ConflictError where others hold a field. Raises InvalidError,
+        QuotaError, and NotFoundError without the namespace.
+        """
+        params = {"fieldManager": MANAGER, "force": "true" if force else "false"}
+        if dry_run:
+            params["dryRun"] = "All"
+        kind, name, namespace = _of(obj)
+        answer = await self._ask(
+            "PATCH", kind.path(namespace, name), params, obj, "application/apply-patch+yaml"
+        )
+        return self._object(answer, f"apply {_named(kind, name, namespace)}")
+
+    async def create(self, obj: Object) -> Object:
+        """Raises AlreadyThereError, also when it was this call that made the object, and the answer was
+        lost; InvalidError, QuotaError, and NotFoundError without the namespace.
+        """
+        kind, name, namespace = _of(obj)
+        answer = await self._ask("POST", kind.path(namespace), {"fieldManager": MANAGER}, obj)
+        return self._object(answer, f"create {_named(kind, name, namespace)}")
+
+    async def replace(self, obj: Object) -> Object:
+        """Raises ConflictError when it has changed since `metadata.resourceVersion`, NotFoundError."""
+        kind, name, namespace = _of(obj)
+        answer = await self._ask("PUT", kind.path(namespace, name), {"fieldManager": MANAGER}, obj)
+        return self._object(answer, f"replace {_named(kind, name, namespace)}")
+
+    async def patch(
+        self, kind: Kind, name: str, namespace: str | None, change: Object, *, subresource: str = ""
+    ) -> Object:
+        """JSON merge patch: None takes a key away. Raises NotFoundError, InvalidError, ConflictError."""
+        answer = await self._ask(
+            "PATCH",
+            kind.path(namespace, name, subresource),
+            {"fieldManager": MANAGER},
+            change,
+            "application/merge-patch+json",
+        )
+        return self._object(answer, f"change {_named(kind, name, namespace)}")
+
+    async def delete(
+        self,
+        kind: Kind,
+        name: str,
+        namespace: str | None = None,
+        *,
+        grace: int | None = None,
+        propagation: Literal["Background", "Foreground", "Orphan"] = "Background",
+        uid: str | None = None,
+    ) -> bool:
+        """False: it was not there, or is another one than `uid`. `grace` in seconds."""
+        options: Object = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": propagation}
+        if grace is not None:
+            options["gracePeriodSeconds"] = grace
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        answer = await self._ask("DELETE", kind.path(namespace, name), {}, options)
+        code = answer.response.status_code
+        if code == 404 or (code == 409 and uid is not None):
+            return code == 404 and answer.lost  # a try before this one has deleted it
+        self._object(answer, f"delete {_named(kind, name, namespace)}")
+        return True
+
+    def watch(
+        self,
+        kind: Kind,
+        namespace: str | None = None,
+        *,
+        labels: Mapping[str, str] | str = "",
+        fields: str = "",
+    ) -> AsyncGenerator[Seen, None]:
+        """All that is there, then what changes, for ever. Wrap it in `contextlib.aclosing`."""
+        selection = _selection(labels, fields)
+
+        async def listed() -> Listed:
+            return await self._listed(kind, namespace, selection, 0.0)
+
+        return Watch(
+            connection=self._connection,
+            access=self._access,
+            outage=self._outage,
+            kind=kind,
+            path=kind.path(namespace),
+            selection=selection,
+            listed=listed,
+        ).seen()
+
+    def log(
+        self,
+        pod: str,
+        namespace: str,
+        *,
+        container: str,
+        follow: bool = False,
+        since_time: str | None = None,
+        tail: int | None = None,
+        previous: bool = False,
+        timestamps: bool = False,
+        limit_bytes: int | None = None,
+    ) -> AsyncGenerator[bytes, None]:
+        """What a container printed, in pieces as they come. Wrap it in `contextlib.aclosing`.
+
+        Raises NotFoundError (no such pod, or its log is gone), NotStartedError (nothing has run yet),
+        UnreachableError (also when the stream is cut: ask anew from the last timestamp).
+        """
+        wanted = LogRequest(
+            pod=pod,
+            namespace=namespace,
+            container=container,
+            follow=follow,
+            since_time=since_time,
+            tail=tail,
+            previous=previous,
+            timestamps=timestamps,
+            limit_bytes=limit_bytes,
+        )
+        return log_stream(self._connection, self._access, self._outage, self._patience, wanted)
+
+    async def allowed(
+        self, verb: str, kind: Kind, namespace: str | None = None, *, subresource: str = ""
+    ) -> bool:
+        """Whether this user may do it, in the server's own judgement. None: in all namespaces."""
+        asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
+        spec = {"resourceAttributes": {**asked, "namespace": namespace or ""}}
+        review = {"apiVersion": _REVIEW.api_version, "kind": _REVIEW.kind, "spec": spec}
+        answer = await self._ask("POST", _REVIEW.path(), {}, review)
+        return bool(self._object(answer, f"ask whether one may {verb} {kind.plural}")["status"]["allowed"])
+
+    async def served(self, kind: Kind) -> bool:
+        """Whether the cluster knows this kind, in this version."""
+        answer = await self._ask("GET", kind.root)
+        if answer.response.status_code == 404:
+            return False
+        known = self._object(answer, f"ask what there is of {kind.api_version}")["resources"]
+        return any(resource["name"] == kind.plural for resource in known)
+
+    async def version(self) -> tuple[int, int]:
+        """(1, 34)"""
+        said = self._object(await self._ask("GET", "/version"), "ask for the version")
+        return int(said["major"]), int("".join(filter(str.isdigit, said["minor"])))
+
+    async def _listed(
+        self, kind: Kind, namespace: str | None, selection: Mapping[str, str], patience: float
+    ) -> Listed:
+        """All pages. When the next one has expired meanwhile, all begins anew, in one piece."""
+        params = {**selection, "limit": _PAGE}
+        items: list[Object] = []
+        while True:
+            answer = await self._ask("GET", kind.path(namespace), params, patience=patience)
+            try:
+                page = self._object(answer, f"list {_all(kind, namespace)}")
+            except ExpiredError:
+                items, params = [], dict(selection)
+                continue
+            # the items of a list do not say what they are
+            items += ({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"])
+            following = page["metadata"].get("continue")
+            if not following:
+                return Listed(items=items, version=page["metadata"]["resourceVersion"])
+            params = {**selection, "limit": _PAGE, "continue": following}
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str] | None = None,
+        content: Object | None = None,
+        content_type: str = "application/json",
+        *,
+        patience: float | None = None,
+    ) -> Answer:
+        request = Request(
+            method=method,
+            path=path,
+            params=params or {},
+            content=None if content is None else json.dumps(content, separators=(",", ":")).encode(),
+            content_type=content_type,
+        )
+
+        async def once() -> httpx2.Response:
+            return await self._connection.send(request)
+
+        wait = self._patience if patience is None else patience
+        return await ask(once, access=self._access, patience=wait, outage=self._outage)
+
+    def _object(self, answer: Answer, doing: str) -> Any:
+        """What the answer holds. Raises what its status says."""
+        if not answer.response.is_success:
+            raise error_of(status_of(answer.response), doing, self._access)
+        return json.loads(answer.response.content)
+
+
+def _selection(labels: Mapping[str, str] | str, fields: str) -> dict[str, str]:
+    chosen = (
+        labels if isinstance(labels, str) else ",".join(f"{key}={value}" for key, value in labels.items())
+    )
+    return {key: value for key, value in (("labelSelector", chosen), ("fieldSelector", fields)) if value}
+
+
+def _of(obj: Object) -> tuple[Kind, str, str | None]:
+    metadata = obj["metadata"]
+    return kind_of(obj), metadata["name"], metadata.get("namespace")
+
+
+def _named(kind: Kind, name: str, namespace: str | None) -> str:
+    return f"the {kind.kind} `{name}`" + (f" in namespace {namespace}" if namespace else "")
+
+
+def _all(kind: Kind, namespace: str | None) -> str:
+    return f"the {kind.plural}" + (f" in namespace {namespace}" if namespace else "")
