@@ -299,11 +299,12 @@ class Api:
         wait = self._patience if patience is None else patience
         return await ask(once, access=self._access, patience=wait, outage=self._outage)
 
-    def _object(self, answer: Answer, doing: str) -> Any:
+    def _object(self, answer: Answer, doing: str) -> Object:
         """What the answer holds. Raises what its status says."""
         if not answer.response.is_success:
             raise error_of(status_of(answer.response), doing, self._access)
-        return json.loads(answer.response.content)
+        found: Object = json.loads(answer.response.content)
+        return found
 
 
 def _selection(labels: Mapping[str, str] | str, fields: str) -> dict[str, str]:

@@ -45,7 +45,7 @@ async def ask(plugin: Plugin, user: User, environment: Mapping[str, str]) -> Cre
     program = shutil.which(plugin.command, path=env.get("PATH", os.defpath))
     if program is None:
         raise MachineError(
-            f"user `{user.name}` logs in to the cluster by the program `{plugin.command}`, which is not there",
+            f"user `{user.name}` logs in by the program `{plugin.command}`, which is not there",
             hint=plugin.install_hint or f"install `{plugin.command}`, or add its folder to PATH",
         )
     if plugin.interactive == "Always":

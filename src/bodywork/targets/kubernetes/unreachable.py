@@ -55,7 +55,8 @@ def kubectl(access: Access, command: str) -> str:
 
 
 def _check(access: Access) -> str:
-    return f"is the cluster running, and is this machine in its network? Check with {kubectl(access, 'cluster-info')}"
+    check = kubectl(access, "cluster-info")
+    return f"is the cluster running, and is this machine in its network? Check with {check}"
 
 
 def _untrusted(trouble: ssl.SSLError, access: Access) -> UnreachableError:
@@ -67,9 +68,10 @@ def _untrusted(trouble: ssl.SSLError, access: Access) -> UnreachableError:
             if named
             else "see `certificate-authority-data` of the cluster in the kubeconfig, or get the file anew",
         )
+    why = (trouble.reason or str(trouble)).replace("_", " ").lower()
     return UnreachableError(
-        f"no TLS with the cluster {place(access)}: {(trouble.reason or str(trouble)).replace('_', ' ').lower()}",
-        hint="see `server` of the cluster in the kubeconfig, and whether the client certificate is still valid",
+        f"no TLS with the cluster {place(access)}: {why}",
+        hint="see `server` of the cluster in the kubeconfig, and whether the client certificate is valid",
     )
 
 

@@ -107,8 +107,9 @@ class Watch:
             self._outage.back()
             async with aclosing(self._lines(response)) as found:
                 async for line in found:
-                    if (seen := self._told(json.loads(line))) is not None:
-                        yield seen
+                    told = self._told(json.loads(line))
+                    if told is not None:
+                        yield told
 
     async def _lines(self, response: httpx2.Response) -> AsyncGenerator[bytes, None]:
         """Until the stream ends or is cut, which is the same here: the next round goes on from there."""
