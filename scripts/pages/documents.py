@@ -49,7 +49,7 @@ RUN_STATES = ", ".join(code(state) for state in RunState)
 WORDS: dict[str, dict[str, str]] = {
     "status": {
         "pipeline": "The pipeline's name.",
-        "target": "`local`.",
+        "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
         "run": "The run's id.",
         "commit": "40 hexadecimal digits.",
         "state": f"Of the run: {RUN_STATES}.",
@@ -77,7 +77,7 @@ WORDS: dict[str, dict[str, str]] = {
     "runs": {
         "run": "The run's id.",
         "pipeline": "The pipeline's name.",
-        "target": "`local`.",
+        "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
         "kind": "`deploy` or `rollback`.",
         "repository": "What was named, without credentials.",
         "ref": "The branch, tag or commit that was asked for.",
@@ -89,7 +89,7 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "plan": {
         "pipeline": "The pipeline's name.",
-        "target": "`local`.",
+        "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
         "commit": "40 hexadecimal digits.",
         "stages": "In the order of the workflow.",
         "stages[].name": "The stage's name.",
@@ -233,7 +233,7 @@ def samples() -> dict[str, Any]:
     finding = Finding(name="git-lfs", state="warning", found="not found", advice="apt install git-lfs")
     return {
         "status": status.document(),
-        "runs": [run_document(None, record)],  # type: ignore[arg-type]
+        "runs": [run_document(record, record.state)],
         "plan": plan_document(planned, {"e2" * 32})
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},

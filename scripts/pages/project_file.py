@@ -41,8 +41,8 @@ stages:
 ```
 
 Unknown keys, duplicate keys and values of another type are errors. Versions need quotes: YAML reads `3.10`
-as the number 3.1. `schedule`, `store`, `image`, `route` and `resources` are checked, and have no effect on
-the target `local`.
+as the number 3.1. `schedule`, `store`, `image`, `route`, `autoscale`, `resources` and `kubernetes` are
+checked, and have no effect on the target `local`.
 """
 
 SECTIONS = {
@@ -50,7 +50,12 @@ SECTIONS = {
     "BatchForm": "`stages.NAME.batch`",
     "ServiceForm": "`stages.NAME.service`",
     "ResourcesForm": "`stages.NAME.resources`",
+    "AutoscaleForm": "`stages.NAME.service.autoscale`",
     "ScheduleForm": "`schedule`",
+    "KubernetesForm": "`kubernetes`",
+    "PlacementForm": "`stages.NAME.kubernetes`",
+    "TolerationForm": "`kubernetes.tolerations`",
+    "CacheForm": "`kubernetes.cache`",
 }
 
 NOT_YET = {
@@ -90,7 +95,7 @@ OLD_KEYS: dict[str, str] = {
     "stages.NAME.service.port": "`service.port`.",
     "stages.NAME.service.max_startup_time_seconds": "`service.startup_timeout`.",
     "stages.NAME.service.replicas": "`service.replicas`.",
-    "stages.NAME.service.ingress": "`service.route` at `/PIPELINE/STAGE`.",
+    "stages.NAME.service.ingress": "`service.route` at `/PIPELINE/STAGE`; which the module does not see.",
     "stages.NAME.secrets": "`secrets`.",
     "stages.NAME.env": "`env`.",
     "logging.log_level": "Read and kept; it is part of what makes a service new.",
@@ -128,6 +133,8 @@ def kind(value: dict[str, Any]) -> str:
         return f"[mapping](#{anchor(SECTIONS[value['$ref'].rpartition('/')[2]])})"
     if "anyOf" in value or "oneOf" in value:
         return " or ".join(kind(one) for one in value.get("anyOf") or value["oneOf"])
+    if "enum" in value:
+        return " or ".join(code(word) for word in value["enum"])
     if "const" in value:
         return code(f'"{value["const"]}"')
     if value.get("type") == "array":

@@ -26,7 +26,7 @@ SET = {
     "BODYWORK_RUN": "The run's id; for a service, of the run that rolled it out.",
     "BODYWORK_STAGE": "The stage's name.",
     "BODYWORK_COMMIT": "The commit, 40 hexadecimal digits.",
-    "BODYWORK_TARGET": "`local`.",
+    "BODYWORK_TARGET": "`local` or `kubernetes`.",
     "GIT_COMMIT_HASH": "The commit, under the name that projects of 2021-22 look for.",
     "BODYWORK_OUTPUT_NAME": "Where the stage has to write its output `name`.",
     "BODYWORK_INPUT_NAME": "Where the stage finds its input `name`.",
@@ -50,6 +50,12 @@ INNER = {
     "BODYWORK_SECRETS": "which variables hold values that are masked in what the stage prints",
     "BODYWORK_COMMAND": "which command a batch stage belongs to",
     "BODYWORK_COMPLETE": "shell completion",
+    "BODYWORK_LAUNCH": "in a pod: what its runtime is to do",
+    "BODYWORK_FETCH": "in a pod: the commit that is to be fetched",
+    "BODYWORK_BRING": "in a pod: the inputs that are to be brought",
+    "BODYWORK_HOOK_HOST": "in a pod: the address that a service's port is bound on",
+    "BODYWORK_UV": "in a pod: where uv is",
+    "BODYWORK_TERMINATION_LOG": "in a pod: the file for what became of the stage",
 }
 """Set by bodywork for its own parts; of no use to others."""
 
@@ -60,6 +66,10 @@ OURS = {
     "BODYWORK_CACHE": "The folder for what can be made again: mirrors of repositories, environments. "
     "Default: `$XDG_CACHE_HOME/bodywork`, else `~/.cache/bodywork`.",
     "BODYWORK_TARGET": "The default of `--target`.",
+    "BODYWORK_NAMESPACE": "The default of `--namespace`.",
+    "BODYWORK_IMAGE": "The default of `--image`: the image of stages on a cluster; `{python}` in it "
+    "stands for the stage's Python version.",
+    "BODYWORK_STORE_IMAGE": "The image of the S3 server that is started in a cluster when no store is named.",
     "BODYWORK_SSH_KEY_FILE": "The default of `--ssh-key-file`.",
     "BODYWORK_LOOPBACK": "`single`: give services no loopback addresses of their own, as on macOS.",
 }

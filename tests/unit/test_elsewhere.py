@@ -14,7 +14,8 @@ stages:
     run: serve.py
     image: team/gpu:1
     resources: {memory: 1Gi}
-    service: {port: 5000, route: /x}
+    service: {port: 5000, route: /x, autoscale: {max: 5}}
+    kubernetes: {priority_class: high}
 """
 
 
@@ -23,6 +24,8 @@ def test_every_setting_without_an_effect_is_said() -> None:
     assert list(not_here(project)) == [
         "image team/gpu:1 is for clusters: on this machine its stages run with Python 3.12",
         "route /x of serve is for clusters: here it answers at an address of its own",
+        "autoscale of serve is for clusters: here it has 1 of 5 replicas",
+        "what is said under kubernetes is for clusters: it has no effect on this machine",
         "resources are for clusters: nothing limits serve on this machine",
         "store s3://bucket/x is not used yet: artifacts are kept in the folder of the target local",
         "schedule 0 6 * * * is not acted on yet: this is one run",

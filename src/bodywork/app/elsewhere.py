@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from bodywork.spec.model import Kind, Project, Resources
+from bodywork.spec.model import Cluster, Kind, Placement, Project, Resources
 
 
 def not_here(project: Project) -> Iterator[str]:
@@ -15,6 +15,11 @@ def not_here(project: Project) -> Iterator[str]:
         if stage.kind is Kind.SERVICE and stage.service.route:
             route = stage.service.route
             yield f"route {route} of {stage.name} is for clusters: here it answers at an address of its own"
+        if stage.kind is Kind.SERVICE and (grows := stage.service.autoscale):
+            here = f"here it has {stage.service.replicas} of {grows.max} replicas"
+            yield f"autoscale of {stage.name} is for clusters: {here}"
+    if project.cluster != Cluster() or any(stage.placement != Placement() for stage in project.all_stages):
+        yield "what is said under kubernetes is for clusters: it has no effect on this machine"
     limited = [stage.name for stage in project.stages if stage.resources != Resources()]
     if limited:
         yield f"resources are for clusters: nothing limits {', '.join(limited)} on this machine"

@@ -50,6 +50,7 @@ def check(
             _kinds(stage, report)
             _variables(stage, report)
             _hosts(project, stage, report)
+            _autoscale(stage, report)
         _artifacts(project, report, known)
         _routes(report, known)
     _on_failure(project, report, keys, known)
@@ -128,6 +129,15 @@ def _hosts(project: Project, stage: Stage, report: Report) -> None:
             message = f"its host name {quote(host)} has {len(host)} characters, {LONGEST_HOST} is the most"
             hint = "shorten the name of the stage or of the project"
             report.error(("stages", stage.name), f"{message}: {hint}", key=True)
+
+
+def _autoscale(stage: Stage, report: Report) -> None:
+    grows = stage.does.autoscale if isinstance(stage.does, Service) else None
+    if grows and grows.max < stage.service.replicas:
+        path = ("stages", stage.name, "service", "autoscale", "max")
+        report.error(
+            path, f"{grows.max} is less than `replicas`, of which there are {stage.service.replicas}"
+        )
 
 
 def _artifacts(project: Project, report: Report, known: Mapping[str, Stage]) -> None:

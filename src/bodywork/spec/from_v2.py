@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from types import MappingProxyType
 
-from bodywork.spec import order
+from bodywork.spec import from_kubernetes, order
 from bodywork.spec.check import Keys, check
 from bodywork.spec.model import (
+    Autoscale,
     Batch,
     Input,
     Output,
@@ -59,7 +60,9 @@ def read(report: Report, files: Collection[str] | None) -> Project:
         schedule=_schedule(form),
         store=form.store,
         resolve=form.resolve,
+        cluster=from_kubernetes.cluster(form.kubernetes, report),
     )
+    _check_placements(report, form)
     keys = Keys(run=dict.fromkeys(stages, "run"), on_failure=("on_failure",), strict=True)
     check(project, report, keys, files, stages)
     return project
@@ -85,6 +88,7 @@ def _stage(project: ProjectForm, name: str, object_name: str) -> Stage:
         inputs=tuple(_input(key, source) for key, source in (form.inputs or {}).items()),
         does=_batch(form) if service is None else _service(form),
         host_names=() if service is None else (object_name, f"{project.name}--{object_name}"),
+        placement=from_kubernetes.placement(project.kubernetes, form.kubernetes),
     )
 
 
@@ -122,7 +126,15 @@ def _service(form: StageForm) -> Service:
         startup_timeout=asked.startup_timeout,
         health=asked.health,
         route=asked.route,
+        autoscale=Autoscale(max=grows.max, cpu=grows.cpu) if (grows := asked.autoscale) else None,
     )
+
+
+def _check_placements(report: Report, form: ProjectForm) -> None:
+    from_kubernetes.check_placement(form.kubernetes, (from_kubernetes.KEY,), report)
+    for name, stage in form.stages.items():
+        path = ("stages", name, from_kubernetes.KEY)
+        from_kubernetes.check_placement(stage.kubernetes, path, report)
 
 
 def _check_names(report: Report, form: ProjectForm) -> None:

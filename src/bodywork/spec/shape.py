@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -115,6 +116,8 @@ def _form_at(model: type[BaseModel], path: Path) -> type[BaseModel] | None:
     form: type[BaseModel] | None = model
     of_names = False
     for segment in path:
+        if isinstance(segment, int):
+            continue
         if of_names:
             of_names = False
             continue
@@ -141,10 +144,10 @@ def _replace(
 ) -> None:
     """Put a stand-in where a required key must be; else remove the wrong value.
 
-    A list with a wrong item goes as a whole: the places of the others would not be right any more.
+    A list with something wrong in it goes as a whole: the places of the others would not be right
+    any more.
     """
-    while path and isinstance(path[-1], int):
-        path = path[:-1]
+    path = tuple(takewhile(lambda segment: isinstance(segment, str), path))
     form, last = _form_at(model, path[:-1]), path[-1] if path else ""
     for segment in path[:-1]:
         if value.get(segment) is None:

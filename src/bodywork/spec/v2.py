@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
+from bodywork.spec.form import Form
+from bodywork.spec.v2_kubernetes import KubernetesForm, PlacementForm
 from bodywork.spec.values import (
     Argument,
     Artifact,
@@ -30,12 +32,6 @@ from bodywork.spec.values import (
     UrlPath,
     Variable,
 )
-
-
-class Form(BaseModel):
-    """Keys and values of one mapping. Unknown keys are errors; nothing is converted silently."""
-
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def _empty(value: Any) -> Any:
@@ -65,6 +61,15 @@ class BatchForm(Form):
     )
 
 
+class AutoscaleForm(Form):
+    """Lets a cluster start more replicas while there is much to do; `replicas` is the least there are."""
+
+    max: Annotated[int, Field(ge=1, le=1000)] = Field(description="The most replicas there may be.")
+    cpu: Annotated[int, Field(ge=1, le=1000)] = Field(
+        70, description="Percent of the CPU they ask for; replicas are added while they use more."
+    )
+
+
 class ServiceForm(Form):
     """Makes the stage a service stage: it is kept running until the pipeline is deleted."""
 
@@ -83,15 +88,28 @@ class ServiceForm(Form):
         "is ready when it accepts connections.",
     )
     route: UrlPath | None = Field(
-        None, description="The path under which a gateway in front of a cluster publishes the service."
+        None,
+        description="The path under which a gateway in front of a cluster publishes the service. The "
+        "module sees it in its requests.",
+    )
+    autoscale: AutoscaleForm | None = Field(
+        None, description="Lets a cluster start more replicas while there is much to do."
     )
 
 
 class ResourcesForm(Form):
     """What the stage needs of a machine."""
 
-    cpu: Cpu | None = Field(None, description="Cores: 0.5, 2 or 500m.")
-    memory: Memory | None = Field(None, description="Memory: 512Mi, 2Gi or 500M.")
+    cpu: Cpu | None = Field(
+        None,
+        description="Cores: 0.5, 2 or 500m. They are kept free for the stage, which may use more where "
+        "there is more. Without it: 100m.",
+    )
+    memory: Memory | None = Field(
+        None,
+        description="Memory: 512Mi, 2Gi or 500M. It is kept free for the stage, and a stage that uses more "
+        "is ended. Without it 256Mi are kept free, and nothing is a limit but what the namespace sets.",
+    )
     gpu: Annotated[int, Field(ge=0, le=1000)] | None = Field(None, description="Number of GPUs.")
 
 
@@ -116,6 +134,11 @@ class StageForm(Form):
         "the key of the variable's name.",
     )
     resources: ResourcesForm | None = Field(None, description="What the stage needs of a machine.")
+    kubernetes: PlacementForm | None = Field(
+        None,
+        description="On Kubernetes: where the stage's pods run and as whom. A key here wins over the same "
+        "key of the project.",
+    )
     outputs: dict[Artifact, ArtifactFile] | None = Field(
         None,
         description="Files that the stage makes for later stages: name and file name. The module writes "
@@ -165,6 +188,7 @@ class ProjectForm(Form):
         None,
         description="Where the outputs of stages are kept. Without it each target has a place of its own.",
     )
+    kubernetes: KubernetesForm | None = Field(None, description="What the project asks of a cluster.")
     resolve: Resolve = Field(
         "commit",
         description="Which state of the package index counts: `commit`, as it was when the project last "
@@ -181,6 +205,7 @@ STAND_INS: dict[str, Any] = {
     "stages": {},
     "run": "module.py",
     "port": 1,
+    "max": 1000,
     "cron": "@daily",
 }
 """What checks that come after those of this form see in place of a required value that is wrong."""

@@ -8,9 +8,13 @@ import sys
 import pytest
 
 from bodywork.spec.model import (
+    Autoscale,
     Batch,
+    Cache,
+    Cluster,
     Input,
     Output,
+    Placement,
     Project,
     Requirements,
     Resources,
@@ -18,6 +22,7 @@ from bodywork.spec.model import (
     SecretVariable,
     Service,
     Stage,
+    Toleration,
 )
 from bodywork.spec.read import read
 
@@ -106,6 +111,65 @@ def test_every_key_of_a_service_stage() -> None:
     )
     assert stage.inputs == (Input(name="model", stage="choose", output="model"),)
     assert stage.host_names == ("serve", "iris--serve")
+
+
+CLUSTER = """
+version: "2"
+name: iris
+workflow: train >> serve
+kubernetes:
+  namespace: team
+  cache: {claim: packages}
+  gateway: infra/web
+  ingress_class: nginx
+  prepare_timeout: 1h
+  service_account: pipeline
+  node_selector: {disk: ssd, generation: 4}
+  annotations: {cost-centre: ml}
+stages:
+  train:
+    run: train.py
+    kubernetes:
+      node_selector: {gpu: "true"}
+      image_pull_secrets: [registry]
+      tolerations:
+        - {key: gpu, operator: Exists, effect: NoExecute, tolerationSeconds: 60}
+        - {key: a, value: b}
+      priority_class: high
+  serve: {run: serve.py, service: {port: 5000, replicas: 2, autoscale: {max: 5, cpu: 80}}}
+"""
+
+
+def test_what_is_asked_of_a_cluster() -> None:
+    project = project_of(CLUSTER)
+    assert project.cluster == Cluster(
+        namespace="team",
+        cache=Cache(claim="packages"),
+        gateway="infra/web",
+        ingress_class="nginx",
+        prepare_timeout=3600.0,
+    )
+    assert project.stage("serve").service.autoscale == Autoscale(max=5, cpu=80)
+
+
+def test_a_key_of_a_stage_wins_over_that_of_the_project() -> None:
+    project = project_of(CLUSTER)
+    assert project.stage("serve").placement == Placement(
+        service_account="pipeline",
+        node_selector={"disk": "ssd", "generation": "4"},
+        annotations={"cost-centre": "ml"},
+    )
+    assert project.stage("train").placement == Placement(
+        service_account="pipeline",
+        image_pull_secrets=("registry",),
+        node_selector={"gpu": "true"},
+        tolerations=(
+            Toleration(key="gpu", operator="Exists", effect="NoExecute", seconds=60),
+            Toleration(key="a", value="b"),
+        ),
+        annotations={"cost-centre": "ml"},
+        priority_class="high",
+    )
 
 
 def test_yaml_merge_keys_and_defaults_of_the_project() -> None:

@@ -53,6 +53,6 @@ def test_a_stage_has_the_keys_of_the_reference() -> None:
     stage = json_schema()["$defs"]["StageForm"]["properties"]
     assert list(stage) == [
         *("run", "args", "python", "image", "requirements", "env", "secrets", "resources"),
-        *("outputs", "inputs", "after", "batch", "service"),
+        *("kubernetes", "outputs", "inputs", "after", "batch", "service"),
     ]
     assert json_schema()["$defs"]["ServiceForm"]["properties"]["startup_timeout"]["default"] == "2m"

@@ -47,8 +47,9 @@ class Settings:
         *,
         namespace: str | None = None,
         image: str | None = None,
+        store_image: str | None = None,
     ) -> Settings:
-        """For a project; `ours` is our environment, `namespace` and `image` are of the command line.
+        """For a project; `ours` is our environment, the others are what the command line says.
 
         Reads BODYWORK_IMAGE and BODYWORK_STORE_IMAGE. Raises UsageError for what is no name.
         """
@@ -56,7 +57,9 @@ class Settings:
         return cls(
             namespace=checked_namespace(namespace or cluster.namespace or project.object_name),
             image=_image(image, "--image") or _image(ours.get("BODYWORK_IMAGE"), "BODYWORK_IMAGE") or IMAGE,
-            store_image=_image(ours.get("BODYWORK_STORE_IMAGE"), "BODYWORK_STORE_IMAGE") or STORE_IMAGE,
+            store_image=_image(store_image, "--store-image")
+            or _image(ours.get("BODYWORK_STORE_IMAGE"), "BODYWORK_STORE_IMAGE")
+            or STORE_IMAGE,
             cache=cluster.cache,
             prepare_timeout=cluster.prepare_timeout or cls.prepare_timeout,
         )
