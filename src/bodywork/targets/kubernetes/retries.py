@@ -57,18 +57,25 @@ async def ask(
         except httpx2.TransportError as error:
             outage.felt()
             lost = lost or was_sent(error)
-            if not asking_again_helps(error) or (lost and not repeatable) or _too_late(pause, deadline):
+            wait = _wait(pause, 0.0, deadline)
+            if not asking_again_helps(error) or (lost and not repeatable) or wait is None:
                 raise unreachable(error, access) from error
         else:
             if response.is_success or not _passes(response.status_code, outage, repeatable):
                 return Answer(response=response, lost=lost)
             status = status_of(response)
-            pause = max(pause, status.retry_after or 0.0)
             lost = lost or _may_be_done(status)
-            if _too_late(pause, deadline):
+            wait = _wait(pause, status.retry_after or 0.0, deadline)
+            if wait is None:
                 return Answer(response=response, lost=lost)
-        await asyncio.sleep(pause)
-    raise AssertionError("pauses end never")
+        await asyncio.sleep(wait)
+    raise AssertionError("pauses never end")
+
+
+def _wait(pause: float, at_least: float, deadline: float) -> float | None:
+    """Seconds until the next try, the last one at the deadline; None: there is none."""
+    left = deadline - time.monotonic()
+    return None if left <= 0 or at_least > left else max(at_least, min(pause, left))
 
 
 def _passes(code: int, outage: Outage, repeatable: bool) -> bool:
@@ -79,7 +86,3 @@ def _passes(code: int, outage: Outage, repeatable: bool) -> bool:
 
 def _may_be_done(status: Status) -> bool:
     return status.code in _OVERLOADED - _SURELY_NOT_DONE
-
-
-def _too_late(pause: float, deadline: float) -> bool:
-    return time.monotonic() + pause > deadline

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -79,8 +80,8 @@ def _why(error: httpx2.TransportError) -> str:
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return "its name cannot be resolved"
-        if isinstance(cause, OSError) and cause.strerror and not isinstance(cause, TimeoutError):
-            return cause.strerror.lower()
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, TimeoutError):
+            return os.strerror(cause.errno).lower()  # asyncio's own text has the address once more
     if isinstance(error, httpx2.ConnectTimeout):
         return "no connection in time"
     if isinstance(error, httpx2.TimeoutException):
