@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from bodywork.environment.explain import Attempt, explain, undated
+from bodywork.environment.explain import Attempt, explain
 from bodywork.errors import BodyworkError, MachineError, ResolutionError, UnreachableError
+from bodywork.stage.installing import undated
 
 CONFLICT = """\
 error: No solution found when resolving dependencies

@@ -6,7 +6,6 @@ import errno
 import hashlib
 import os
 import shutil
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import IO
 
 from bodywork.errors import MachineError, NotFoundError, StageError
 from bodywork.process import identity
+from bodywork.stage import archive
 
 BLOCK = 1024 * 1024
 NEW = ".new-"
@@ -126,38 +126,17 @@ def _copy(source: IO[bytes], into: IO[bytes] | None) -> str:
 
 
 def _write_archive(folder: Path, into: IO[bytes]) -> None:
-    """A tar of `folder` that is the same for the same names, contents and executable bits."""
-    with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as archive:
-        for path in sorted(folder.rglob("*")):
-            info = archive.gettarinfo(path, path.relative_to(folder).as_posix())
-            if info is None:  # a socket, of which nothing can be kept
-                continue
-            if info.issym() and not _stays_inside(info):
-                raise StageError(
-                    f"{folder.name}/{info.name} is a link that leads out of the folder: {info.linkname}"
-                )
-            info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
-            info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
-            if info.isreg():
-                with path.open("rb") as content:
-                    archive.addfile(info, content)
-            elif info.isdir() or info.issym():
-                archive.addfile(info)
-
-
-def _stays_inside(link: tarfile.TarInfo) -> bool:
-    """Whether a link in a folder leads to something in that folder, wherever the folder is put."""
-    leads_to = os.path.normpath(os.path.join(os.path.dirname(link.name), link.linkname))  # noqa: PTH118, PTH120
-    return not leads_to.startswith(("/", "../")) and leads_to != ".."
+    try:
+        archive.write(str(folder), into)
+    except archive.OutsideError as error:
+        raise StageError(f"{error.link} is a link that leads out of the folder: {error.to}") from error
 
 
 def _unpack(kept: Path, into: Path) -> str:
     """Unpack a kept archive to the folder `into` and return the archive's sha256."""
     with kept.open("rb") as source:
         found = _copy(source, None)
-    into.mkdir()
-    with tarfile.open(kept) as archive:
-        archive.extractall(into, filter="data")
+    archive.unpack(str(kept), str(into))
     return found
 
 

@@ -18,36 +18,17 @@ from pathlib import Path
 from bodywork import process
 from bodywork.environment.bytecode import Bytecode
 from bodywork.environment.exclusive import Turns, on_disk, take
-from bodywork.environment.explain import Attempt, explain, undated
+from bodywork.environment.explain import Attempt, explain
 from bodywork.environment.lock import Environment, Lock
 from bodywork.environment.python import Interpreters
-from bodywork.environment.resolve import ROUNDS, date_options
+from bodywork.environment.resolve import date_options
 from bodywork.environment.uv import Uv
 from bodywork.environment.wheels import Wheels
 from bodywork.errors import NotFoundError
+from bodywork.stage.installing import HOOK, ROUNDS, SHOWN, file_name, sync_arguments, undated
 
 NAME_LENGTH = 32
 OWNER = "uv.process"
-SHOWN = (
-    "Resolved",
-    "Downloading",
-    "Building",
-    "Built",
-    "Prepared",
-    "Installed",
-    "Updating",
-    "Updated",
-)
-
-# Run by every interpreter of the environment when it starts. It does nothing outside of a stage;
-# inside, it runs the hook by way of the import system's own loader, so that the hook is compiled
-# once per interpreter wherever its folder can be written. `site` reports errors here and goes on.
-HOOK = (
-    'import os, sys; p = os.environ.get("BODYWORK_HOOK"); p and exec('
-    'sys.modules["_frozen_importlib_external"].SourceFileLoader("bodywork_hook", p)'
-    '.get_code("bodywork_hook"), '
-    '{"__name__": "bodywork_hook", "__file__": p})\n'
-)
 
 
 def ignore(line: str) -> None:
@@ -131,7 +112,7 @@ class Builder:
     async def _sync(
         self, lock: Lock, scratch: Path, progress: Callable[[str], None], *, offline: bool, dated: bool
     ) -> tuple[int, str]:
-        file = scratch / ("pylock.toml" if lock.form == "pylock" else "requirements.txt")
+        file = scratch / file_name(lock.form)
         file.write_text(lock.text)
         names = frozenset(lock.undated)
         # What is built without network might get other tools than those of the date.
@@ -174,18 +155,10 @@ class Builder:
 
 
 def install_command(lock: Lock, file: Path, environment: Path) -> tuple[str, ...]:
-    """uv's command for exactly the packages of the lock.
-
-    uv wants hashes for all packages or for none. Where one has none (it comes from Git, and is
-    pinned by its commit), uv still checks those hashes that are given.
-    """
-    return (
-        *("pip", "sync", str(file), "--python", str(environment / "bin" / "python")),
-        *("--no-compile-bytecode", "--allow-empty-requirements"),
-        *(("--require-hashes",) if lock.hashed else ()),
-        *(("--preview-features", "pylock") if lock.form == "pylock" else ()),
-        # Hashes say which file is meant, so that the order of indexes need not.
-        *(("--index-strategy", "unsafe-best-match") if "index-url" in lock.text else ()),
+    """uv's command for exactly the packages of the lock."""
+    python = str(environment / "bin" / "python")
+    return tuple(
+        sync_arguments(text=lock.text, form=lock.form, hashed=lock.hashed, file=str(file), python=python)
     )
 
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from bodywork import process
-from bodywork.environment.explain import FULL
+from bodywork.stage.installing import FULL
 
 COMPILE = """
 import os, py_compile, sys, warnings

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-import textwrap
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from bodywork.environment.exclusive import full_disk
 from bodywork.errors import BodyworkError, ResolutionError, UnreachableError
+from bodywork.stage.installing import (
+    FULL,
+    GIT,
+    MISMATCH,
+    UNBUILT,
+    UNREACHABLE,
+    WITHOUT_NETWORK,
+    build_log,
+    reason,
+    without_secrets,
+)
 
-LAST_LINES = 12
 OLDEST_MINOR = 8
 
-FULL = ("No space left on device", "Disk quota exceeded")
-WITHOUT_NETWORK = ("network was disabled", "Network connectivity is disabled", "in offline mode")
-UNREACHABLE = re.compile(
-    r"error sending request|Request failed after|dns error|tcp connect error|Connection refused"
-    r"|Connection reset|operation timed out|network timeout|HTTP status (client|server) error"
-    r"|Could not connect|invalid peer certificate|error decoding response body"
-)
-GIT = re.compile(r"Git operation failed|failed to (fetch|clone)|Git executable not found")
 DENIED = re.compile(r"40[13] (Unauthorized|Forbidden)")
 PUBLISHED = re.compile(
     r"`(?P<name>[^`]+)` was filtered by `exclude-newer`.*?"
@@ -31,9 +32,6 @@ FILTERED = re.compile(r"`(?P<name>[^`]+)` was filtered by `exclude-newer`")
 UNKNOWN = re.compile(r"(?P<name>[A-Za-z0-9._-]+) was not found in the package registry")
 TAGS = re.compile(r"cp3(\d+)")
 NEEDS_PYTHON = re.compile(r"current Python version \([\d.]+\) does not satisfy Python(?P<wanted>[^ ]+)")
-MISMATCH = re.compile(r"[Hh]ash mismatch for `(?P<package>[^`]+)`")
-UNBUILT = re.compile(r"Failed to (?:download and )?build `(?P<package>[^`]+)`")
-UNDATED = re.compile(r"`(?P<file>[^`]+)` is missing an upload date")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +50,6 @@ class Attempt:
     @property
     def short(self) -> str:
         return self.what if len(self.what) <= 160 else self.what[:157] + "..."
-
-
-def undated(output: str) -> frozenset[str]:
-    """The packages for which an index told no upload times."""
-    names = (re.match(r"(.+?)-\d", found["file"]) for found in UNDATED.finditer(output))
-    return frozenset(re.sub(r"[-_.]+", "-", name[1]).lower() for name in names if name)
 
 
 def explain(output: str, attempt: Attempt) -> BodyworkError:
@@ -131,11 +123,9 @@ def way_out(output: str, attempt: Attempt) -> str:
 
 
 def not_built(output: str, package: str, attempt: Attempt) -> ResolutionError:
-    said = re.split(r"\[std(?:err|out)\]", output)[-1].split("\nhint:")[0]
-    lines = [line for line in textwrap.dedent(said).splitlines() if line.strip()]
     return ResolutionError(
         f"{package} has no ready-made wheel for Python {attempt.python} here, and building it failed:\n"
-        + indent("\n".join(lines[-LAST_LINES:])),
+        + indent(build_log(output)),
         hint="ask for a version with wheels for this Python, set `python:` to one that it was made for, "
         "or install what its build lacks",
     )
@@ -149,20 +139,6 @@ def unreachable(output: str, attempt: Attempt) -> UnreachableError:
     return UnreachableError(
         f"the package index cannot be reached for {attempt.short}:\n" + indent(reason(output)), hint=hint
     )
-
-
-def reason(output: str) -> str:
-    """uv's own explanation: what follows `error:`, without its hints and marks."""
-    text = re.split(r"(?m)^error: ", output)[-1].split("\nhint:")[0]
-    lines = [re.sub(r"^\s*(cause: )?", "", line) for line in text.splitlines()]
-    kept = [without_secrets(line) for line in lines if line and not line.startswith("warning:")]
-    if kept and kept[0].startswith("No solution found"):
-        kept = kept[1:]
-    return "\n".join(kept[-LAST_LINES:]) or "uv said nothing"
-
-
-def without_secrets(text: str) -> str:
-    return re.sub(r"(://)[^/@\s]+@", r"\1****@", text)
 
 
 def indent(text: str) -> str:

@@ -12,17 +12,16 @@ from pathlib import Path
 from bodywork import process
 from bodywork.environment.asked import Asked
 from bodywork.environment.exclusive import on_disk
-from bodywork.environment.explain import Attempt, explain, undated
+from bodywork.environment.explain import Attempt, explain
 from bodywork.environment.lock import Form, Lock, digest_of
 from bodywork.environment.python import Interpreter, Interpreters
 from bodywork.environment.requirement import INDEX_OPTIONS, link_target, local_path, logical, name_of
 from bodywork.environment.uv import Uv
 from bodywork.environment.wheels import Wheels
 from bodywork.errors import ResolutionError
+from bodywork.stage.installing import ROUNDS, date_arguments, undated
 
 OUTPUT = ("--generate-hashes", "--no-header", "--no-annotate")
-ROUNDS = 10
-"""How often names of packages without upload times are learned before no date is used at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -188,10 +187,8 @@ def pylock(asked: Asked) -> Lock:
 
 def date_options(as_of: datetime | None, names: frozenset[str] | Sequence[str]) -> tuple[str, ...]:
     """uv's options for the index as of a date (seconds, UTC), save for some packages."""
-    if as_of is None:
-        return ()
-    saved = [option for name in sorted(names) for option in ("--exclude-newer-package", f"{name}=false")]
-    return ("--exclude-newer", as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"), *saved)
+    moment = as_of.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if as_of else None
+    return tuple(date_arguments(moment, names))
 
 
 def found_anywhere(option: str, folder: Path) -> str:

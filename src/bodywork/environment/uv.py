@@ -10,34 +10,8 @@ import uv
 
 from bodywork import process
 from bodywork.errors import MachineError
+from bodywork.stage.installing import surroundings
 
-KEPT = frozenset(
-    {
-        *("PATH", "HOME", "USER", "LOGNAME", "LANG", "TZ", "TMPDIR", "NETRC", "SSH_AUTH_SOCK", "PYENV_ROOT"),
-        *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
-        *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"),
-        *("http_proxy", "https_proxy", "all_proxy", "no_proxy"),
-        # What compilers look at when a source distribution is built.
-        *("CC", "CXX", "CFLAGS", "CXXFLAGS", "CPPFLAGS", "LDFLAGS", "LD_LIBRARY_PATH", "MAKEFLAGS"),
-        *("PKG_CONFIG_PATH", "SDKROOT", "DEVELOPER_DIR", "MACOSX_DEPLOYMENT_TARGET"),
-        *("CUDA_HOME", "CUDA_PATH", "CARGO_HOME", "RUSTUP_HOME"),
-    }
-)
-KEPT_PREFIXES = ("UV_", "LC_", "XDG_", "GIT_")
-
-# Settings of uv that would change what a lock means, or which environment is worked on.
-DROPPED = frozenset(
-    {
-        *("UV_PYTHON", "UV_MANAGED_PYTHON", "UV_NO_MANAGED_PYTHON", "UV_SYSTEM_PYTHON"),
-        *("UV_PROJECT", "UV_PROJECT_ENVIRONMENT", "UV_WORKING_DIR", "UV_WORKING_DIRECTORY"),
-        *("UV_CONSTRAINT", "UV_OVERRIDE", "UV_EXCLUDE", "UV_BUILD_CONSTRAINT", "UV_EXCLUDE_NEWER"),
-        *("UV_RESOLUTION", "UV_PRERELEASE", "UV_FORK_STRATEGY", "UV_NO_SOURCES"),
-        *("UV_REQUIRE_HASHES", "UV_NO_VERIFY_HASHES", "UV_COMPILE_BYTECODE", "UV_FROZEN", "UV_LOCKED"),
-        *("UV_NO_DEV", "UV_NO_GROUP", "UV_NO_DEFAULT_GROUPS", "UV_NO_EDITABLE"),
-        *("UV_VENV_CLEAR", "UV_VENV_SEED", "UV_VENV_RELOCATABLE", "UV_CUSTOM_COMPILE_COMMAND"),
-        *("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY"),
-    }
-)
 QUIET = ("--no-progress", "--color", "never")
 KEPT_OUTPUT = 256 * 1024
 TRUE = frozenset({"1", "true", "yes", "on", "t", "y"})
@@ -111,14 +85,3 @@ class Uv:
             if child.running:
                 await child.end(grace=1.0)
         return (1 if ended.code is None else ended.code), output.decode(errors="replace")
-
-
-def surroundings(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that uv gets: a fixed set, the user's settings of uv, and no prompts."""
-    kept = {
-        name: value
-        for name, value in environment.items()
-        if (name in KEPT or name.startswith(KEPT_PREFIXES)) and name not in DROPPED
-    }
-    # Interpreters are chosen by `python.py`; nothing else may fetch one on the side.
-    return {**kept, "UV_PYTHON_DOWNLOADS": "never", "GIT_TERMINAL_PROMPT": "0", "PYTHONUTF8": "1"}

@@ -31,6 +31,8 @@ def write(folder: str, into: "IO[bytes]") -> None:
                 continue
             if info.issym() and not stays_inside(info):
                 raise OutsideError("%s/%s" % (os.path.basename(folder), info.name), info.linkname)
+            if info.islnk():  # another name of a file that is in the archive: a file all the same
+                info.type, info.linkname, info.size = tarfile.REGTYPE, "", os.lstat(path).st_size
             info.mtime, info.uid, info.gid, info.uname, info.gname = 0, 0, 0, "", ""
             info.mode = 0o755 if info.isdir() or info.mode & 0o100 else 0o644
             if info.isreg():

@@ -4,13 +4,14 @@ On this machine `environment` does that, in a pod `packages.py`: the same option
 """
 
 import re
+import textwrap
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Collection, Dict, FrozenSet, List, Mapping, Optional
 
 ROUNDS = 10
-"""How often an installation is tried again without the date for one more package."""
+"""How often names of packages without upload times are learned before no date is used at all."""
 
 SHOWN = (
     "Resolved",
@@ -136,7 +137,7 @@ def reason(output: str) -> str:
 def build_log(output: str) -> str:
     """The last lines that the build of a source distribution printed."""
     said = re.split(r"\[std(?:err|out)\]", output)[-1].split("\nhint:")[0]
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
+    lines = [line for line in textwrap.dedent(said).splitlines() if line.strip()]
     return "\n".join(without_secrets(line) for line in lines[-LAST_LINES:])
 
 

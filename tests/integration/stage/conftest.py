@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 import uv
 
-from bodywork.environment.build import HOOK
+from bodywork.stage.installing import HOOK
 
 STAGE = Path(__file__).parents[3] / "src" / "bodywork" / "stage"
 PATIENCE = 60.0
