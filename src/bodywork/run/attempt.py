@@ -68,7 +68,7 @@ class Attempt:
             self._over = True
             self._reports.put(Over(name, Ended(ok=False)))
             return
-        self.key, self._handle = handle.key, handle
+        self.key, self._handle, self.number = handle.key, handle, handle.attempt
         if self.stopped:
             await self._target.stop(handle)
         self._reports.put(Over(name, await self._watched(name, handle)))

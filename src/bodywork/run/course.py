@@ -198,6 +198,7 @@ class Course:
     def _over(self, how: Ended) -> None:
         attempt = self._attempt
         assert attempt is not None
+        self._attempts = attempt.number
         if how.ok:
             self._running(attempt.key)  # for targets that never say so
         self._attempt = None

@@ -93,7 +93,8 @@ class Target(Protocol):
         """Start an attempt of a batch stage, or the rollout of a service.
 
         `inputs` are digests by input name, `variables` are added to the environment (what an
-        `on_failure` stage is told). When it is cancelled, nothing of the attempt may be left.
+        `on_failure` stage is told). When it is cancelled, nothing of the attempt may be left. What
+        `regain` has kept is taken over instead, under the number that it has.
         """
         ...
 

@@ -1,0 +1,91 @@
+"""One pod of a stage, followed from its first container to its end: what it prints and when it begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing, suppress
+
+from bodywork.targets.base import Began, Printed, Sign
+from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.diagnose import stage_of
+from bodywork.targets.kubernetes.ending import running
+from bodywork.targets.kubernetes.kinds import Object
+from bodywork.targets.kubernetes.podlogs import PodLog
+from bodywork.targets.kubernetes.printed import Prologue, Tail
+
+READ_ON = 10.0
+"""Seconds that the log of an ended container is read on, at most."""
+
+Say = Callable[[Sign], Awaitable[None]]
+
+
+class Followed:
+    """A pod that is followed. `say` is told when the module begins and what it prints, `tail` keeps its end.
+
+    `prefix` is put before each line: the replica, where there are several.
+    """
+
+    def __init__(self, api: Api, pod: Object, key: str, say: Say, tail: Tail, prefix: str = "") -> None:
+        self.uid: str = pod["metadata"]["uid"]
+        self.pod = pod
+        self.began = False
+        self._api = api
+        self._key = key
+        self._say = say
+        self._tail = tail
+        self._prefix = prefix.encode()
+        self._container = ""
+        self._ended = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+
+    def see(self, pod: Object) -> None:
+        """The pod as it is now: its log is read from the moment on that its container runs."""
+        self.pod = pod
+        status = stage_of(pod) or {}
+        if not running(pod):
+            return
+        container = status.get("containerID") or ""
+        if container != self._container:  # it was started anew in the same pod
+            self._container = container
+            self._drop()
+            self._ended = asyncio.Event()
+            self._reading = asyncio.create_task(self._read(self._ended))
+        if "terminated" in status["state"]:
+            self._ended.set()
+
+    async def read_to_end(self) -> None:
+        """Returns when all that the ended container printed has been said, at the latest after `READ_ON`."""
+        self._ended.set()
+        if self._reading is not None:
+            await asyncio.wait([self._reading], timeout=READ_ON)
+        await self.close()
+
+    async def close(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._reading
+            self._reading = None
+
+    def _drop(self) -> None:
+        if self._reading is not None:
+            self._reading.cancel()
+            self._reading = None
+
+    async def _read(self, ended: asyncio.Event) -> None:
+        prologue = Prologue()
+        async with aclosing(PodLog(self._api, self.pod, ended).pieces()) as pieces:
+            async for piece in pieces:
+                printed = prologue.take(piece)
+                if prologue.began and not self.began:
+                    self.began = True
+                    await self._say(Began(key=self._key))
+                if printed:
+                    await self._print(printed)
+
+    async def _print(self, printed: bytes) -> None:
+        if self._prefix:
+            printed = b"".join(self._prefix + line for line in printed.splitlines(keepends=True))
+        self._tail.add(printed)
+        await self._say(Printed(text=printed.decode(errors="replace")))

@@ -1,0 +1,121 @@
+"""What all stages of a run need in the cluster before any of them starts: namespace, files, store.
+
+It is made once per run, by whichever stage is prepared first; the others wait for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bodywork.environment import Environments, Lock
+from bodywork.errors import ForbiddenError, StageError
+from bodywork.run.plan import Plan
+from bodywork.targets.kubernetes import store as stores
+from bodywork.targets.kubernetes.api import AlreadyThereError, Api
+from bodywork.targets.kubernetes.kinds import NAMESPACE
+from bodywork.targets.kubernetes.manifests.namespace import namespace
+from bodywork.targets.kubernetes.manifests.source import Source, gather, source_secret
+from bodywork.targets.kubernetes.settings import Settings
+from bodywork.targets.kubernetes.store import PipelineStore
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provisions:
+    """`source` is in the cluster as a Secret; `locks` are by digest; no `store`: no stage needs one."""
+
+    source: Source
+    locks: Mapping[str, Lock]
+    store: PipelineStore | None
+
+
+@dataclass(kw_only=True)
+class Provider:
+    """Makes the provisions of one run.
+
+    `tree` holds the project's files, `variables` are the command's own environment, in which a
+    store of the user's may find its credential.
+    """
+
+    api: Api
+    settings: Settings
+    environments: Environments
+    tree: Path | None
+    variables: Mapping[str, str]
+    note: Callable[[str], None] = lambda sentence: None
+    _making: asyncio.Task[Provisions] | None = field(default=None, init=False)
+
+    async def provisions(self, plan: Plan) -> Provisions:
+        """Raises UsageError, StageError."""
+        if self._making is None:
+            self._making = asyncio.create_task(self._make(plan))
+        return await asyncio.shield(self._making)
+
+    async def close(self) -> None:
+        if self._making is not None:
+            self._making.cancel()
+            await asyncio.wait([self._making])
+            if not self._making.cancelled():
+                self._making.exception()  # whoever waited has heard of it
+
+    async def _make(self, plan: Plan) -> Provisions:
+        gathering = asyncio.create_task(self._gather(plan))
+        try:
+            await ensure_namespace(self.api, plan, self.settings)
+            opening = asyncio.create_task(
+                stores.ensure(self.api, plan, self.settings, self.variables, note=self.note)
+            )
+            try:
+                source, locks = await gathering
+                await self.put_source(plan, source)
+                return Provisions(source=source, locks=locks, store=await opening)
+            finally:
+                await _ended(opening)
+        finally:
+            await _ended(gathering)
+
+    async def put_source(self, plan: Plan, source: Source) -> None:
+        """Its name says what is in it: one that is there already is the same."""
+        try:
+            await self.api.create(source_secret(plan, source, self.settings))
+        except AlreadyThereError:
+            return
+
+    async def _gather(self, plan: Plan) -> tuple[Source, dict[str, Lock]]:
+        digests = {planned.environment for planned in plan.all_stages}
+        return await asyncio.to_thread(self._gathered, plan, digests)
+
+    def _gathered(self, plan: Plan, digests: Iterable[str]) -> tuple[Source, dict[str, Lock]]:
+        if self.tree is None:
+            raise StageError(f"the files of commit {plan.source.commit} are not at hand")
+        locks = {digest: self.environments.load(digest) for digest in sorted(digests)}
+        return gather(self.tree / plan.source.folder, locks.values()), locks
+
+
+async def ensure_namespace(api: Api, plan: Plan, settings: Settings) -> None:
+    """Make the namespace if it is not there. Raises ForbiddenError with who could."""
+    name = settings.namespace
+    try:
+        if await api.get(NAMESPACE, name) is not None:
+            return
+    except ForbiddenError:  # namespaces are of the whole cluster; those who have one may not see it
+        return
+    try:
+        await api.create(namespace(plan.project, settings))
+    except AlreadyThereError:
+        return
+    except ForbiddenError as error:
+        raise ForbiddenError(
+            f"there is no namespace {name}, and {api.user or 'this account'} may not make one",
+            hint=f"have it made (kubectl create namespace {name}), or name another one with --namespace",
+        ) from error
+
+
+async def _ended(task: asyncio.Task[object]) -> None:
+    """Leave no task behind, whatever became of it."""
+    task.cancel()
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.exception()

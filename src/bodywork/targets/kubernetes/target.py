@@ -1,0 +1,234 @@
+"""The target `kubernetes`: batch stages are Jobs, services are Deployments, in the pipeline's namespace.
+
+What happens to a stage is seen by its pods, all of which one watch tells about. Names of objects
+follow from the plan, so that any command finds again what another one has begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bodywork.environment import Environments
+from bodywork.run.plan import ObservedService, Plan, PlannedStage
+from bodywork.spec.model import Kind
+from bodywork.targets.base import Ended, Handle, Sign
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.batch import Attempt
+from bodywork.targets.kubernetes.jobs import Jobs, attempt_of, complete, failed
+from bodywork.targets.kubernetes.kinds import Object
+from bodywork.targets.kubernetes.launches import Launches, Locate
+from bodywork.targets.kubernetes.location import Location
+from bodywork.targets.kubernetes.manifests.job import job
+from bodywork.targets.kubernetes.pods import Pods
+from bodywork.targets.kubernetes.printed import Tail
+from bodywork.targets.kubernetes.provisions import Provider
+from bodywork.targets.kubernetes.rollout import Rollout
+from bodywork.targets.kubernetes.services import Services
+from bodywork.targets.kubernetes.settings import Settings
+
+KeepLog = Callable[[str, bytes], Awaitable[None]]
+"""Keeps the end of what a stage (its object name) has printed, beyond the life of its pods."""
+
+
+async def _nowhere(digest: str) -> Location | None:
+    return None
+
+
+async def _forget(stage: str, text: bytes) -> None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Records:
+    """What the target asks of the record of runs: `locate` finds where a digest was made, `keep_log`
+    keeps the end of a stage's output, by its object name.
+    """
+
+    locate: Locate = _nowhere
+    keep_log: KeepLog = _forget
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What the target takes from this machine: files and locks of the commit, our own environment.
+
+    `tree` holds the files of the commit (None: only to look or remove). `credential` is the Secret
+    with which pods fetch a project that is too big to be sent. `note` is told what takes its time.
+    """
+
+    environments: Environments
+    variables: Mapping[str, str]
+    tree: Path | None = None
+    credential: str | None = None
+    note: Callable[[str], None] = field(default=lambda sentence: None)
+
+
+class KubernetesTarget:
+    """Runs stages in one namespace of a cluster. `pipeline` is the project's object name."""
+
+    def __init__(
+        self,
+        api: Api,
+        settings: Settings,
+        *,
+        name: str,
+        pipeline: str,
+        surroundings: Surroundings,
+        records: Records | None = None,
+    ) -> None:
+        records = records or Records()
+        self._name = name
+        self._pipeline = pipeline
+        self._settings = settings
+        self._records = records
+        self._pods = Pods(api, settings.namespace, {labels.PIPELINE: pipeline})
+        self._jobs = Jobs(api=api, pods=self._pods, namespace=settings.namespace)
+        self._services = Services(api=api, pods=self._pods, settings=settings, pipeline=pipeline)
+        self._provider = Provider(
+            api=api,
+            settings=settings,
+            environments=surroundings.environments,
+            tree=surroundings.tree,
+            variables=surroundings.variables,
+            note=surroundings.note,
+        )
+        self._launches = Launches(
+            settings=settings, locate=records.locate, credential=surroundings.credential
+        )
+        self._left: dict[str, Object] = {}
+        self._attempts: dict[Handle, Attempt | Rollout] = {}
+        self._plans: dict[Handle, tuple[Plan, PlannedStage]] = {}
+        self._tails: dict[str, Tail] = {}
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    async def observe(self, pipeline: str) -> Mapping[str, ObservedService]:
+        return await self._services.observe()
+
+    async def prepare(self, plan: Plan, planned: PlannedStage) -> None:
+        await self._provider.provisions(plan)
+        if planned.stage.kind is Kind.SERVICE:
+            await self._services.check(plan, planned)
+        await self._pods.ready()
+
+    async def start(
+        self,
+        plan: Plan,
+        planned: PlannedStage,
+        *,
+        attempt: int,
+        inputs: Mapping[str, str],
+        variables: Mapping[str, str],
+    ) -> Handle:
+        name, left = planned.stage.object_name, self._left.pop(planned.stage.object_name, None)
+        attempt = attempt_of(left) if left is not None else attempt
+        provisions = await self._provider.provisions(plan)
+        ready = await self._launches.of(plan, planned, provisions, attempt=attempt, digests=inputs)
+        tail = self._tails.setdefault(name, Tail())
+        started: Attempt | Rollout
+        if planned.stage.kind is Kind.SERVICE:
+            started = await self._services.begin(plan, planned, provisions.source.name, ready, inputs, tail)
+        else:
+            wanted = job(
+                plan,
+                planned,
+                self._settings,
+                attempt=attempt,
+                launch=ready.launch,
+                source=provisions.source.name,
+                variables=variables,
+                init=ready.init,
+            )
+            started = await self._begin(wanted, planned, tail, there=left)
+        handle = Handle(stage=planned.stage.name, attempt=attempt, key=started.key)
+        self._attempts[handle], self._plans[handle] = started, (plan, planned)
+        return handle
+
+    async def watch(self, handle: Handle) -> AsyncIterator[Sign]:
+        started = self._attempts[handle]
+        plan, planned = self._plans[handle]
+        try:
+            async with aclosing(started.watch()) as signs:
+                async for sign in signs:
+                    if isinstance(sign, Ended):
+                        self._launches.made(plan, handle.stage, handle.attempt, sign.outputs)
+                    yield sign
+        finally:
+            del self._attempts[handle], self._plans[handle]
+            self._keep(planned.stage.object_name)
+
+    async def stop(self, handle: Handle) -> None:
+        if started := self._attempts.get(handle):
+            await started.stop()
+
+    async def clean(self, plan: Plan, handles: Mapping[str, str]) -> None:
+        jobs = await self._jobs.of({labels.PIPELINE: self._pipeline, labels.RUN: plan.run})
+        await asyncio.gather(*(self._jobs.delete(one["metadata"]["name"]) for one in jobs if not _ended(one)))
+        await self._services.undo_unfinished(plan.run)
+
+    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+        """Jobs that run or have succeeded are kept for `start`; failed ones make room for new ones."""
+        jobs = await self._jobs.of({labels.PIPELINE: self._pipeline, labels.RUN: plan.run})
+        spent = []
+        for one in jobs:
+            if self._spent(plan, one, handles):
+                spent.append(one["metadata"]["name"])
+            else:
+                self._left[one["metadata"]["labels"][labels.STAGE]] = one
+        await asyncio.gather(*(self._jobs.delete(name) for name in spent))
+        await self._services.undo_unfinished(plan.run)
+
+    async def remove(self, pipeline: str, services: frozenset[str]) -> None:
+        await self._services.remove(services)
+
+    async def erase(self, pipeline: str) -> None:
+        """Delete all that bodywork made for the pipeline; the namespace, too, if nothing else is in it."""
+        await self._services.erase()
+
+    async def close(self, plan: Plan) -> None:
+        if self._keeping:
+            await asyncio.wait(self._keeping)
+        await self._provider.close()
+        await self._pods.close()
+
+    async def _begin(
+        self, wanted: Object, planned: PlannedStage, tail: Tail, *, there: Object | None
+    ) -> Attempt:
+        try:
+            made = there or await self._jobs.create(wanted)
+        except asyncio.CancelledError:  # it may have been made, and only the answer is missing
+            await asyncio.shield(self._jobs.delete(wanted["metadata"]["name"]))
+            raise
+        wanted["metadata"]["name"] = made["metadata"]["name"]
+        return Attempt(self._jobs, wanted, planned.stage, tail)
+
+    def _spent(self, plan: Plan, one: Object, handles: Mapping[str, str]) -> bool:
+        """Whether a Job of an interrupted command is of no more use."""
+        if failed(one) or "deletionTimestamp" in one["metadata"]:
+            return True
+        handler = plan.on_failure
+        if handler is None or one["metadata"]["labels"][labels.STAGE] != handler.stage.object_name:
+            return False
+        # it runs again with each failure, unless its end was not seen
+        return complete(one) and not any(key.endswith(one["metadata"]["name"]) for key in handles.values())
+
+    def _keep(self, stage: str) -> None:
+        if text := self._tails[stage].text:
+            task = asyncio.create_task(self._kept(stage, text))
+            self._keeping.add(task)
+            task.add_done_callback(self._keeping.discard)
+
+    async def _kept(self, stage: str, text: bytes) -> None:
+        await self._records.keep_log(stage, text)
+
+
+def _ended(one: Object) -> bool:
+    return failed(one) or complete(one)
