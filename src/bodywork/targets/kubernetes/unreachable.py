@@ -80,7 +80,7 @@ def _why(error: httpx2.TransportError) -> str:
     for cause in _causes(error):
         if isinstance(cause, socket.gaierror):
             return "its name cannot be resolved"
-        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, TimeoutError):
+        if isinstance(cause, OSError) and cause.errno and not isinstance(cause, (TimeoutError, ssl.SSLError)):
             return os.strerror(cause.errno).lower()  # asyncio's own text has the address once more
     if isinstance(error, httpx2.ConnectTimeout):
         return "no connection in time"
@@ -90,10 +90,10 @@ def _why(error: httpx2.TransportError) -> str:
 
 
 def _tls(error: BaseException) -> ssl.SSLError | None:
+    """What the two ends did not agree on; a handshake that was cut or took too long is none."""
+    passing = (ssl.SSLEOFError, ssl.SSLZeroReturnError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
     for cause in _causes(error):
-        if isinstance(cause, ssl.SSLError) and not isinstance(
-            cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-        ):
+        if isinstance(cause, ssl.SSLError) and not isinstance(cause, passing):
             return cause
     return None
 
