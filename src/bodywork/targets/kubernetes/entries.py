@@ -18,7 +18,7 @@ from types import MappingProxyType
 
 from bodywork.targets.kubernetes.kinds import Object
 
-FULL = 24_000
+FULL = 12_000
 """Size of the events of an object, in bytes of JSON, from which on it takes no more of them."""
 
 LONG = 4_000
