@@ -8,7 +8,7 @@ Nothing here speaks to a cluster, and the same arguments give the same objects. 
     containers.py  InitContainer(name, image, command, variables={}, secrets=(), mounts=(), memory=...)
         fetched(plan, settings, *, credential=None) -> InitContainer      unpacks a big project
     source.py      Source: the files that all pods of a run are given
-        gather(project, locks) -> Source          .name, .files, .whole (False: the project is too big)
+        gather(project, locks, *, wheels=None) -> Source      .name, .files, .whole
         source_secret(plan, source, settings) -> Object
     job.py         job_name(plan, stage, attempt) -> str
         job(plan, planned, settings, *, attempt, launch, source, variables={}, init=()) -> Object

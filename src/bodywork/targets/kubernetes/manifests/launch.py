@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
 from bodywork.environment import Lock
+from bodywork.environment.wheels import VARIABLE
 from bodywork.run.plan import Plan, PlannedStage
 from bodywork.spec.model import Input, Kind
 from bodywork.targets.kubernetes.manifests.containers import PROJECT
@@ -19,11 +20,16 @@ from bodywork.targets.kubernetes.settings import Settings
 FOLDER = "/bodywork"
 CACHE = "/cache"
 ARCHIVE = "project.tar.gz"
+WHEELS = ".bodywork/wheels"
+"""Where in the project packages are that are made of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchLock:
-    """Where the stage's lock is and how it is to be installed; `build_as_of` is RFC 3339."""
+    """Where the stage's lock is and how it is to be installed.
+
+    `build_as_of` is RFC 3339; `wheels` is the folder of packages that are files of the project.
+    """
 
     file: str
     digest: str
@@ -32,6 +38,7 @@ class LaunchLock:
     build_as_of: str | None
     undated: tuple[str, ...]
     empty: bool
+    wheels: str | None
 
     @classmethod
     def of(cls, lock: Lock) -> LaunchLock:
@@ -43,6 +50,7 @@ class LaunchLock:
             build_as_of=lock.build_as_of.isoformat() if lock.build_as_of else None,
             undated=lock.undated,
             empty=_is_empty(lock),
+            wheels=f"{PROJECT}/{WHEELS}" if needs_wheels(lock) else None,
         )
 
 
@@ -67,7 +75,10 @@ class LaunchInput:
 
 @dataclass(frozen=True, kw_only=True)
 class Launch:
-    """All that one attempt of a stage needs to start. Times are in seconds."""
+    """All that one attempt of a stage needs to start. Times are in seconds.
+
+    `given` are the variables of bodywork.yaml, `hosts` the names of the project's services.
+    """
 
     stage: str
     source: str | None
@@ -84,6 +95,8 @@ class Launch:
     drain: float
     secrets: tuple[str, ...]
     port: int | None
+    given: tuple[str, ...]
+    hosts: tuple[str, ...]
 
     def encode(self) -> str:
         """JSON with sorted keys: equal launches have equal texts."""
@@ -135,7 +148,14 @@ class Launch:
             drain=settings.drain if service else 0.0,
             secrets=tuple(secret.variable for secret in stage.secrets),
             port=service.port if service else None,
+            given=tuple(sorted({*stage.env, *(secret.variable for secret in stage.secrets)})),
+            hosts=tuple(sorted({name for other in plan.project.stages for name in other.host_names})),
         )
+
+
+def needs_wheels(lock: Lock) -> bool:
+    """Whether packages of the lock are files of the project, which locks name by a variable."""
+    return f"${{{VARIABLE}}}" in lock.text
 
 
 def lock_key(lock: Lock) -> str:

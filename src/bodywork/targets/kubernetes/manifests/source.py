@@ -10,26 +10,35 @@ import base64
 import gzip
 import hashlib
 import io
+import math
+import re
 import stat
 import tarfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from bodywork import stage as runtime
 from bodywork.environment import Lock
+from bodywork.environment.wheels import VARIABLE
 from bodywork.errors import UsageError
 from bodywork.run.plan import Plan
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import Object
-from bodywork.targets.kubernetes.manifests.launch import ARCHIVE, lock_key
+from bodywork.targets.kubernetes.manifests.launch import ARCHIVE, WHEELS, lock_key
 from bodywork.targets.kubernetes.settings import Settings
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
 
 CONTENT = f"{labels.PREFIX}content"
 SOURCE = "source"
 LARGEST = 2**20
 """Bytes that all values of a Secret may have together."""
 LARGEST_PROJECT = 900_000
+KEPT = re.compile(rf"\$\{{{VARIABLE}\}}/([0-9a-f]{{64}})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,19 +60,27 @@ class Source:
         return f"{SOURCE}-{digest.hexdigest()[:16]}"
 
 
-def gather(project: Path, locks: Iterable[Lock]) -> Source:
+def gather(project: Path, locks: Collection[Lock], *, wheels: Path | None = None) -> Source:
     """The files for pods of stages with these locks; `project` is the folder of bodywork.yaml.
 
-    The project is left out if it is too big. Raises UsageError when the rest alone is.
+    `wheels` is the folder of packages that are made of files of the project. The project is left
+    out if it is too big. Raises UsageError when the rest alone is.
     """
     files = {**runtime_files(), **{lock_key(lock): packed(lock.text.encode()) for lock in locks}}
+    kept = kept_wheels(wheels, locks) if wheels else {}
     room = LARGEST - sum(map(len, files.values()))
     if room < 0:
         raise UsageError(
             f"the locks of these stages have {LARGEST - room:,} bytes, and a Secret takes {LARGEST:,}",
             hint="give stages that need the same packages the same `requirements`",
         )
-    whole = archive(project, most=min(room, LARGEST_PROJECT))
+    whole = archive(project, kept, most=min(room, LARGEST_PROJECT))
+    if whole is None and kept:
+        raise UsageError(
+            "on Kubernetes a project with packages of its own may have "
+            f"{LARGEST_PROJECT:,} bytes when it is compressed, and this one has more",
+            hint="take large files out of the repository, or name its packages by their Git address",
+        )
     return Source(files={**files, ARCHIVE: whole} if whole is not None else files)
 
 
@@ -93,22 +110,50 @@ def packed(data: bytes) -> bytes:
     return gzip.compress(data, mtime=0)
 
 
-def archive(folder: Path, *, most: int | None = None) -> bytes | None:
+def kept_wheels(folder: Path, locks: Iterable[Lock]) -> dict[str, Path]:
+    """The files below the folder of kept wheels that locks name, by their paths in the project."""
+    named = {digest for lock in locks for digest in KEPT.findall(lock.text)}
+    files = (path for digest in sorted(named) for path in sorted((folder / digest).iterdir()))
+    return {f"{WHEELS}/{path.parent.name}/{path.name}": path for path in files}
+
+
+class _FullError(Exception):
+    """There would be more bytes than there may be."""
+
+
+class _Buffer(io.BytesIO):
+    """Takes at most so many bytes, so that a huge project is not packed to its end."""
+
+    def __init__(self, most: float) -> None:
+        super().__init__()
+        self._most = most
+
+    def write(self, data: Buffer) -> int:
+        if self.tell() + memoryview(data).nbytes > self._most:
+            raise _FullError
+        return super().write(data)
+
+
+def archive(
+    folder: Path, more: Mapping[str, Path] = MappingProxyType({}), *, most: float = math.inf
+) -> bytes | None:
     """A folder as tar.gz; the same files make the same bytes. None: it would have more than `most`.
 
-    Of a file's mode only the right to execute is kept, as by Git; symlinks stay what they are.
+    `more` are other files by their paths in there. Of a file's mode only the right to execute is
+    kept, as by Git; symlinks stay what they are.
     """
-    buffer = io.BytesIO()
-    with (
-        gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
-        tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
-    ):
-        for path in sorted(folder.rglob("*")):
-            _add(tar, path, path.relative_to(folder).as_posix())
-            if most is not None and buffer.tell() > most:
-                return None
-    data = buffer.getvalue()
-    return None if most is not None and len(data) > most else data
+    inside = {path.relative_to(folder).as_posix(): path for path in sorted(folder.rglob("*"))}
+    buffer = _Buffer(most)
+    try:
+        with (
+            gzip.GzipFile(fileobj=buffer, mode="wb", mtime=0) as compressed,
+            tarfile.open(fileobj=compressed, mode="w", format=tarfile.PAX_FORMAT) as tar,
+        ):
+            for name, path in {**inside, **more}.items():
+                _add(tar, path, name)
+    except _FullError:
+        return None
+    return buffer.getvalue()
 
 
 def _add(tar: tarfile.TarFile, path: Path, name: str) -> None:

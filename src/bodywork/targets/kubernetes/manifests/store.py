@@ -105,7 +105,7 @@ def _pod(settings: Settings, pull_secrets: Sequence[str]) -> Object:
 
 
 def _server(name: str, settings: Settings, secret: str, port_name: str, port: int, *options: str) -> Object:
-    """One server. Only `args` are given: the image's own entry point finds the program.
+    """One server. The program is looked for in PATH, wherever an image has it.
 
     The kubelet makes the folders of sub-paths; that is how the bucket comes to be. Facts about
     objects go beside them (`--sidecar`), since not every volume has extended attributes.
@@ -125,8 +125,9 @@ def _server(name: str, settings: Settings, secret: str, port_name: str, port: in
         "name": name,
         "image": settings.store_image,
         "imagePullPolicy": settings.pull_policy,
-        "args": ["--port", f":{port}", *served],
+        "command": ["versitygw", "--port", f":{port}", *served],
         "env": [
+            {"name": "PATH", "value": "/usr/local/bin:/usr/bin:/bin:/"},
             _key("ROOT_ACCESS_KEY_ID", secret, KEY_ID),
             _key("ROOT_SECRET_ACCESS_KEY", secret, KEY),
             {"name": "GOMEMLIMIT", "value": "400MiB"},
