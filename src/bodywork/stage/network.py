@@ -3,6 +3,8 @@
 - inside a service's replica (`BODYWORK_HOOK_PORT=<declared>:<own>`) a bind to the declared port, on
   any host, becomes a bind to 127.0.0.1 and the replica's own port; a connection to the declared
   port of localhost goes there too, as it would in a container;
+- inside a service's pod (`BODYWORK_HOOK_HOST=0.0.0.0` as well) a bind to the declared port of the loopback
+  becomes one at that host, so that the service can be reached from outside; nothing else is changed;
 - a name in the hosts file (`BODYWORK_HOSTS_FILE`, lines `name address [declared:listen]`) is a
   sibling service at that address. Where nothing can listen at an address of the service's own, it
   is 127.0.0.1, maybe with the third field; the name is then given an address that only this file
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 LOOPBACK = "127.0.0.1"
 SELF = frozenset((LOOPBACK, "localhost", "0.0.0.0", ""))
+ONLY_HERE = frozenset((LOOPBACK, "localhost", "::1", "ip6-localhost", "::ffff:" + LOOPBACK))
 
 
 class Siblings:
@@ -99,8 +102,8 @@ class Replica:
         """Whether a bind to `port` is one of the service itself."""
         return self._declared is not None and port in (self._declared, self._own)
 
-    def place(self) -> "Tuple[str, int]":
-        """Where the service listens."""
+    def place(self, host: "Any" = None) -> "Tuple[Any, int]":
+        """Where the service listens. `host` is where it wants to: a name, a number or some of them."""
         return (LOOPBACK, self._own)
 
     def spot(self, sock: "Any", address: "Any", module: "Any") -> "Any":
@@ -111,13 +114,7 @@ class Replica:
         not collide with it, and are given a port that nobody knows.
         """
         family = sock.family
-        if (
-            not isinstance(address, tuple)
-            or len(address) < 2
-            or family not in (module.AF_INET, module.AF_INET6)
-            or sock.type != module.SOCK_STREAM
-            or not self.listens_at(address[1])
-        ):
+        if not self._is_own(sock, address, module):
             return address
         first = self._first(sock.fileno(), (int(family), address[0]))
         if family == module.AF_INET:
@@ -126,6 +123,16 @@ class Replica:
             return ("::1", 0)
         sock.setsockopt(module.IPPROTO_IPV6, module.IPV6_V6ONLY, 0)
         return ("::ffff:" + LOOPBACK, self._own)
+
+    def _is_own(self, sock: "Any", address: "Any", module: "Any") -> bool:
+        """Whether this is a bind of the service's own port, for TCP."""
+        return (
+            isinstance(address, tuple)
+            and len(address) >= 2
+            and sock.family in (module.AF_INET, module.AF_INET6)
+            and sock.type == module.SOCK_STREAM
+            and self.listens_at(address[1])
+        )
 
     def _first(self, fd: int, asked: "Any") -> bool:
         """Whether no other socket of the process, one that asked for something else, is bound already."""
@@ -147,6 +154,34 @@ class Replica:
         if isinstance(address, tuple) and len(address) == 2 and sock.family == module.AF_INET:
             return self.goal(*address)
         return address
+
+
+class PodReplica(Replica):
+    """A replica that has a pod to itself: the port is free, but `host` is where others reach it."""
+
+    def __init__(self, ports: "Optional[str]", siblings: Siblings, host: str) -> None:
+        super().__init__(ports, siblings)
+        self._host = host
+
+    def place(self, host: "Any" = None) -> "Tuple[Any, int]":
+        hosts = [host] if isinstance(host, str) else list(host or ())
+        here = bool(hosts) and all(one in ONLY_HERE for one in hosts)
+        return (self._host if here else host, self._own)
+
+    def spot(self, sock: "Any", address: "Any", module: "Any") -> "Any":
+        """IPv6 takes in IPv4, when it comes first; what comes second must not collide with that."""
+        if not self._is_own(sock, address, module) or address[0] not in ONLY_HERE:
+            return address
+        first = self._first(sock.fileno(), (int(sock.family), address[0]))
+        if sock.family == module.AF_INET:
+            return (self._host, self._own) if first else (LOOPBACK, 0)
+        if not first:
+            return address
+        sock.setsockopt(module.IPPROTO_IPV6, module.IPV6_V6ONLY, 0)
+        return ("::", self._own)
+
+    def goal(self, host: "Any", port: "Any") -> "Tuple[Any, Any]":
+        return self._siblings.route(host, port)
 
 
 def inode(fd: int) -> int:
@@ -171,7 +206,8 @@ def change(module: "Any", complain: "Callable[[Exception], None]") -> None:
     if getattr(module, "_bodywork", False):
         return
     siblings = Siblings(os.environ.get("BODYWORK_HOSTS_FILE"))
-    replica = Replica(os.environ.get("BODYWORK_HOOK_PORT"), siblings)
+    ports, host = os.environ.get("BODYWORK_HOOK_PORT"), os.environ.get("BODYWORK_HOOK_HOST")
+    replica = PodReplica(ports, siblings, host) if ports and host else Replica(ports, siblings)
     {"_socket": change_socket, "uvloop": change_uvloop, "aiodns": change_aiodns}[module.__name__](
         module, siblings, replica, complain
     )
@@ -232,7 +268,7 @@ def change_uvloop(module: "Any", siblings: Siblings, replica: Replica, complain:
         self: "Any", factory: "Any", host: "Any" = None, port: "Any" = None, **more: "Any"
     ) -> "Any":
         if more.get("sock") is None and replica.listens_at(port):
-            host, port = replica.place()
+            host, port = replica.place(host)
         return listen(self, factory, host, port, **more)
 
     def create_connection(
