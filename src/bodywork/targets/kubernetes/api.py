@@ -10,37 +10,27 @@ ForbiddenError for what the user may not do.
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-import httpx2
-
 from bodywork.targets.kubernetes.access import Access
-from bodywork.targets.kubernetes.answers import (
-    AlreadyThereError,
-    ConflictError,
-    ExpiredError,
-    error_of,
-    status_of,
-)
-from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.answers import AlreadyThereError, ConflictError
+from bodywork.targets.kubernetes.asking import Asking
+from bodywork.targets.kubernetes.connection import Connection
 from bodywork.targets.kubernetes.incluster import ACCOUNT
 from bodywork.targets.kubernetes.kinds import Kind, Object, kind_of
 from bodywork.targets.kubernetes.kubeconfig import access as access_of
 from bodywork.targets.kubernetes.logstream import LogRequest, NotStartedError, log_stream
 from bodywork.targets.kubernetes.outage import Outage
-from bodywork.targets.kubernetes.retries import Answer, ask
 from bodywork.targets.kubernetes.unreachable import place
-from bodywork.targets.kubernetes.watch import Listed, Seen, Watch
+from bodywork.targets.kubernetes.watch import Seen, Watch
 
 __all__ = ["AlreadyThereError", "Api", "ConflictError", "NotStartedError", "Object", "Seen"]
 
 MANAGER = "bodywork"
 """The field manager of all that is applied."""
-_PAGE = "500"  # objects for each request of a list
 _REVIEW = Kind(
     "authorization.k8s.io/v1", "SelfSubjectAccessReview", "selfsubjectaccessreviews", namespaced=False
 )
@@ -61,10 +51,8 @@ class Api:
         self.server = access.server.url
         self.user = access.user.name
         self.default_namespace = access.namespace
-        self._access = access
-        self._patience = patience
-        self._connection = Connection(access, environment)
-        self._outage = Outage(note, place(access))
+        connection, outage = Connection(access, environment), Outage(note, place(access))
+        self._asking = Asking(connection=connection, access=access, outage=outage, patience=patience)
 
     @classmethod
     def open(
@@ -94,14 +82,14 @@ class Api:
         await self.close()
 
     async def close(self) -> None:
-        await self._connection.close()
+        await self._asking.connection.close()
 
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """None: there is no such object, or no such namespace."""
-        answer = await self._ask("GET", kind.path(namespace, name))
+        answer = await self._asking.answer("GET", kind.path(namespace, name))
         if answer.response.status_code == 404:
             return None
-        return self._object(answer, f"read {_named(kind, name, namespace)}")
+        return self._asking.object(answer, f"read {kind.named(name, namespace)}")
 
     async def list(
         self,
@@ -112,7 +100,7 @@ class Api:
         fields: str = "",
     ) -> list[Object]:
         """Of one namespace; None: of all, or of a kind that is in none."""
-        return (await self._listed(kind, namespace, _selection(labels, fields), self._patience)).items
+        return (await self._asking.listed(kind, namespace, _selection(labels, fields))).items
 
     async def apply(self, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
         """Server-side apply. Not `force`: ConflictError where others hold a field. Raises InvalidError,
@@ -122,37 +110,37 @@ class Api:
         if dry_run:
             params["dryRun"] = "All"
         kind, name, namespace = _of(obj)
-        answer = await self._ask(
+        answer = await self._asking.answer(
             "PATCH", kind.path(namespace, name), params, obj, "application/apply-patch+yaml"
         )
-        return self._object(answer, f"apply {_named(kind, name, namespace)}")
+        return self._asking.object(answer, f"apply {kind.named(name, namespace)}")
 
     async def create(self, obj: Object) -> Object:
         """Raises AlreadyThereError, also when it was this call that made the object, and the answer was
         lost; InvalidError, QuotaError, and NotFoundError without the namespace.
         """
         kind, name, namespace = _of(obj)
-        answer = await self._ask("POST", kind.path(namespace), {"fieldManager": MANAGER}, obj)
-        return self._object(answer, f"create {_named(kind, name, namespace)}")
+        answer = await self._asking.answer("POST", kind.path(namespace), {"fieldManager": MANAGER}, obj)
+        return self._asking.object(answer, f"create {kind.named(name, namespace)}")
 
     async def replace(self, obj: Object) -> Object:
         """Raises ConflictError when it has changed since `metadata.resourceVersion`, NotFoundError."""
         kind, name, namespace = _of(obj)
-        answer = await self._ask("PUT", kind.path(namespace, name), {"fieldManager": MANAGER}, obj)
-        return self._object(answer, f"replace {_named(kind, name, namespace)}")
+        answer = await self._asking.answer("PUT", kind.path(namespace, name), {"fieldManager": MANAGER}, obj)
+        return self._asking.object(answer, f"replace {kind.named(name, namespace)}")
 
     async def patch(
         self, kind: Kind, name: str, namespace: str | None, change: Object, *, subresource: str = ""
     ) -> Object:
         """JSON merge patch: None takes a key away. Raises NotFoundError, InvalidError, ConflictError."""
-        answer = await self._ask(
+        answer = await self._asking.answer(
             "PATCH",
             kind.path(namespace, name, subresource),
             {"fieldManager": MANAGER},
             change,
             "application/merge-patch+json",
         )
-        return self._object(answer, f"change {_named(kind, name, namespace)}")
+        return self._asking.object(answer, f"change {kind.named(name, namespace)}")
 
     async def delete(
         self,
@@ -170,11 +158,11 @@ class Api:
             options["gracePeriodSeconds"] = grace
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        answer = await self._ask("DELETE", kind.path(namespace, name), {}, options)
+        answer = await self._asking.answer("DELETE", kind.path(namespace, name), {}, options)
         code = answer.response.status_code
         if code == 404 or (code == 409 and uid is not None):
             return code == 404 and answer.lost  # a try before this one has deleted it
-        self._object(answer, f"delete {_named(kind, name, namespace)}")
+        self._asking.object(answer, f"delete {kind.named(name, namespace)}")
         return True
 
     def watch(
@@ -186,20 +174,7 @@ class Api:
         fields: str = "",
     ) -> AsyncGenerator[Seen, None]:
         """All that is there, then what changes, for ever. Wrap it in `contextlib.aclosing`."""
-        selection = _selection(labels, fields)
-
-        async def listed() -> Listed:
-            return await self._listed(kind, namespace, selection, 0.0)
-
-        return Watch(
-            connection=self._connection,
-            access=self._access,
-            outage=self._outage,
-            kind=kind,
-            path=kind.path(namespace),
-            selection=selection,
-            listed=listed,
-        ).seen()
+        return Watch(self._asking, kind, namespace, _selection(labels, fields)).seen()
 
     def log(
         self,
@@ -230,7 +205,7 @@ class Api:
             timestamps=timestamps,
             limit_bytes=limit_bytes,
         )
-        return log_stream(self._connection, self._access, self._outage, self._patience, wanted)
+        return log_stream(self._asking, wanted)
 
     async def allowed(
         self, verb: str, kind: Kind, namespace: str | None = None, *, subresource: str = ""
@@ -239,72 +214,23 @@ class Api:
         asked = {"verb": verb, "group": kind.group, "resource": kind.plural, "subresource": subresource}
         spec = {"resourceAttributes": {**asked, "namespace": namespace or ""}}
         review = {"apiVersion": _REVIEW.api_version, "kind": _REVIEW.kind, "spec": spec}
-        answer = await self._ask("POST", _REVIEW.path(), {}, review)
-        return bool(self._object(answer, f"ask whether one may {verb} {kind.plural}")["status"]["allowed"])
+        answer = await self._asking.answer("POST", _REVIEW.path(), {}, review)
+        return bool(
+            self._asking.object(answer, f"ask whether one may {verb} {kind.plural}")["status"]["allowed"]
+        )
 
     async def served(self, kind: Kind) -> bool:
         """Whether the cluster knows this kind, in this version."""
-        answer = await self._ask("GET", kind.root)
+        answer = await self._asking.answer("GET", kind.root)
         if answer.response.status_code == 404:
             return False
-        known = self._object(answer, f"ask what there is of {kind.api_version}")["resources"]
+        known = self._asking.object(answer, f"ask what there is of {kind.api_version}")["resources"]
         return any(resource["name"] == kind.plural for resource in known)
 
     async def version(self) -> tuple[int, int]:
         """(1, 34)"""
-        said = self._object(await self._ask("GET", "/version"), "ask for the version")
+        said = self._asking.object(await self._asking.answer("GET", "/version"), "ask for the version")
         return int(said["major"]), int("".join(filter(str.isdigit, said["minor"])))
-
-    async def _listed(
-        self, kind: Kind, namespace: str | None, selection: Mapping[str, str], patience: float
-    ) -> Listed:
-        """All pages. When the next one has expired meanwhile, all begins anew, in one piece."""
-        params = {**selection, "limit": _PAGE}
-        items: list[Object] = []
-        while True:
-            answer = await self._ask("GET", kind.path(namespace), params, patience=patience)
-            try:
-                page = self._object(answer, f"list {_all(kind, namespace)}")
-            except ExpiredError:
-                items, params = [], dict(selection)
-                continue
-            # the items of a list do not say what they are
-            items += ({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in page["items"])
-            following = page["metadata"].get("continue")
-            if not following:
-                return Listed(items=items, version=page["metadata"]["resourceVersion"])
-            params = {**selection, "limit": _PAGE, "continue": following}
-
-    async def _ask(
-        self,
-        method: str,
-        path: str,
-        params: Mapping[str, str] | None = None,
-        content: Object | None = None,
-        content_type: str = "application/json",
-        *,
-        patience: float | None = None,
-    ) -> Answer:
-        request = Request(
-            method=method,
-            path=path,
-            params=params or {},
-            content=None if content is None else json.dumps(content, separators=(",", ":")).encode(),
-            content_type=content_type,
-        )
-
-        async def once() -> httpx2.Response:
-            return await self._connection.send(request)
-
-        wait = self._patience if patience is None else patience
-        return await ask(once, access=self._access, patience=wait, outage=self._outage)
-
-    def _object(self, answer: Answer, doing: str) -> Object:
-        """What the answer holds. Raises what its status says."""
-        if not answer.response.is_success:
-            raise error_of(status_of(answer.response), doing, self._access)
-        found: Object = json.loads(answer.response.content)
-        return found
 
 
 def _selection(labels: Mapping[str, str] | str, fields: str) -> dict[str, str]:
@@ -317,11 +243,3 @@ def _selection(labels: Mapping[str, str] | str, fields: str) -> dict[str, str]:
 def _of(obj: Object) -> tuple[Kind, str, str | None]:
     metadata = obj["metadata"]
     return kind_of(obj), metadata["name"], metadata.get("namespace")
-
-
-def _named(kind: Kind, name: str, namespace: str | None) -> str:
-    return f"the {kind.kind} `{name}`" + (f" in namespace {namespace}" if namespace else "")
-
-
-def _all(kind: Kind, namespace: str | None) -> str:
-    return f"the {kind.plural}" + (f" in namespace {namespace}" if namespace else "")

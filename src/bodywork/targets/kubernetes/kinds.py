@@ -34,6 +34,14 @@ class Kind:
         tail = "".join(f"/{part}" for part in (name, subresource) if part)
         return f"{self.root}{within}/{self.plural}{tail}"
 
+    def named(self, name: str, namespace: str | None = None) -> str:
+        """In messages: the Job `train` in namespace iris."""
+        return f"the {self.kind} `{name}`" + (f" in namespace {namespace}" if namespace else "")
+
+    def all(self, namespace: str | None = None) -> str:
+        """In messages: the jobs in namespace iris."""
+        return f"the {self.plural}" + (f" in namespace {namespace}" if namespace else "")
+
 
 POD = Kind("v1", "Pod", "pods")
 SERVICE = Kind("v1", "Service", "services")

@@ -11,9 +11,9 @@ import httpx2
 from bodywork.errors import BodyworkError
 from bodywork.targets.kubernetes.access import Access
 from bodywork.targets.kubernetes.answers import error_of, status_of
-from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.asking import Asking
+from bodywork.targets.kubernetes.connection import Request
 from bodywork.targets.kubernetes.kinds import POD
-from bodywork.targets.kubernetes.outage import Outage
 from bodywork.targets.kubernetes.retries import ask
 from bodywork.targets.kubernetes.unreachable import unreachable
 
@@ -54,28 +54,27 @@ class LogRequest:
         return Request(method="GET", path=POD.path(self.namespace, self.pod, "log"), params=params)
 
 
-async def log_stream(
-    connection: Connection, access: Access, outage: Outage, patience: float, wanted: LogRequest
-) -> AsyncGenerator[bytes, None]:
+async def log_stream(asking: Asking, wanted: LogRequest) -> AsyncGenerator[bytes, None]:
     """The bytes as they come. Raises NotFoundError, NotStartedError, UnreachableError."""
+    access = asking.access
     async with AsyncExitStack() as opened:
 
         async def once() -> httpx2.Response:
             # a silent container's answer begins with its first line, however late: no limit of silence
-            stream = connection.stream(wanted.request(), silence=None)
+            stream = asking.connection.stream(wanted.request(), silence=None)
             response = await opened.enter_async_context(stream)
             if not response.is_success:
                 await response.aread()
             return response
 
-        answer = await ask(once, access=access, patience=patience, outage=outage)
+        answer = await ask(once, access=access, patience=asking.patience, outage=asking.outage)
         if not answer.response.is_success:
             raise _refused(answer.response, wanted, access)
         try:
             async for chunk in answer.response.aiter_bytes():
                 yield chunk
         except httpx2.TransportError as error:
-            outage.felt()
+            asking.outage.felt()
             raise unreachable(error, access) from error
 
 

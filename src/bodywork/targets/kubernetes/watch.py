@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
@@ -18,11 +18,10 @@ from typing import Literal
 import httpx2
 
 from bodywork.errors import BodyworkError, ForbiddenError, UnreachableError
-from bodywork.targets.kubernetes.access import Access
 from bodywork.targets.kubernetes.answers import ExpiredError, Status, error_of, status_in, status_of
-from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.asking import Asking, Listed
+from bodywork.targets.kubernetes.connection import Request
 from bodywork.targets.kubernetes.kinds import Kind, Object
-from bodywork.targets.kubernetes.outage import Outage
 from bodywork.targets.kubernetes.plugin import LoginError
 from bodywork.targets.kubernetes.retries import pauses
 from bodywork.targets.kubernetes.unreachable import asking_again_helps, unreachable
@@ -43,34 +42,18 @@ class Seen:
     object: Object | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Listed:
-    """All objects of a list, and the version from which a watch goes on."""
-
-    items: list[Object]
-    version: str
-
-
 class Watch:
-    """One watch; `listed` lists anew what is watched."""
+    """One watch of a kind, in one namespace or all, by a selection of labels and fields."""
 
     def __init__(
-        self,
-        *,
-        connection: Connection,
-        access: Access,
-        outage: Outage,
-        kind: Kind,
-        path: str,
-        selection: Mapping[str, str],
-        listed: Callable[[], Awaitable[Listed]],
+        self, asking: Asking, kind: Kind, namespace: str | None, selection: Mapping[str, str]
     ) -> None:
-        self._connection = connection
-        self._access = access
-        self._outage = outage
+        self._asking = asking
+        self._access = asking.access
+        self._outage = asking.outage
         self._kind = kind
-        self._request = Request(method="GET", path=path, params=selection)
-        self._listed = listed
+        self._namespace = namespace
+        self._selection = selection
         self._known: dict[str, Object] = {}
         self._version = ""
         self._synced = False
@@ -95,12 +78,13 @@ class Watch:
     async def _round(self) -> AsyncGenerator[Seen, None]:
         """One list, where one is needed, and one watch, to its end."""
         if not self._version:
-            listed = await self._listed()
+            # not patient: waiting is the work of `seen`, which tells of it
+            listed = await self._asking.listed(self._kind, self._namespace, self._selection, patience=0.0)
             self._outage.back()
             for seen in self._relisted(listed):
                 yield seen
             self._synced = True
-        async with self._connection.stream(self._watching(), silence=_SILENCE) as response:
+        async with self._asking.connection.stream(self._watching(), silence=_SILENCE) as response:
             if not response.is_success:
                 await response.aread()
                 raise self._error(status_of(response))
@@ -135,7 +119,8 @@ class Watch:
             "resourceVersion": self._version,
             "timeoutSeconds": str(_LASTS),
         }
-        return Request(method="GET", path=self._request.path, params={**self._request.params, **more})
+        params = {**self._selection, **more}
+        return Request(method="GET", path=self._kind.path(self._namespace), params=params)
 
     def _told(self, event: Object) -> Seen | None:
         """One event of the server. Raises ExpiredError, and other errors that came as an event."""
@@ -153,7 +138,7 @@ class Watch:
         return Seen(kind="set", object=obj)
 
     def _error(self, status: Status) -> BodyworkError:
-        return error_of(status, f"watch {self._kind.plural}", self._access)
+        return error_of(status, f"watch {self._kind.all(self._namespace)}", self._access)
 
     def _wait_for(self, error: BodyworkError | httpx2.TransportError) -> None:
         """Tells of an outage that is worth waiting for; raises what is none."""
