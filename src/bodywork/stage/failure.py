@@ -15,8 +15,8 @@ class FailedError(Exception):
         self.retry = retry
 
 
-class StoppedError(Exception):
-    """This process was sent a signal that ends it."""
+class StoppedError(BaseException):
+    """This process was sent a signal that ends it. Nothing but the end takes it for an error."""
 
     def __init__(self, signal: int) -> None:
         super().__init__("signal %d" % signal)
