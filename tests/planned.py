@@ -87,12 +87,14 @@ def settings_of(
     return Settings.of(plan.project, ours or {}, namespace=namespace)
 
 
-def launch_of(plan: Plan, name: str, settings: Settings, *, whole: bool = True) -> Launch:
+def launch_of(
+    plan: Plan, name: str, settings: Settings, *, lock: Lock | None = None, whole: bool = True
+) -> Launch:
     planned = plan.stage(name)
     return Launch.of(
         plan,
         planned,
-        lock_of(),
+        lock or lock_of(),
         settings,
         digests={one.name: DIGEST for one in planned.stage.inputs},
         uploads={one.name: f"https://store.example/{one.file}?sign=1" for one in planned.stage.outputs},

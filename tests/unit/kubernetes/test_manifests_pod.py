@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -211,6 +212,15 @@ def test_only_the_container_that_fetches_sees_the_credential() -> None:
     assert volume in [one["name"] for one in fetch["volumeMounts"]]
     assert volume not in [one["name"] for one in pod["containers"][0]["volumeMounts"]]
     assert fetch["resources"]["limits"]["memory"]
+
+
+def test_a_big_project_of_this_machine_is_told() -> None:
+    plan = plan_of()
+    here = replace(plan, source=replace(plan.source, repository="/home/me/iris"))
+    with pytest.raises(
+        UsageError, match="iris is too big for a Secret, and a cluster cannot fetch it from /home"
+    ):
+        fetched(here, settings_of(here))
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from bodywork.errors import UsageError
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Stage
 from bodywork.targets.kubernetes.settings import Settings
@@ -44,9 +45,15 @@ def fetched(plan: Plan, settings: Settings, *, credential: str | None = None) ->
     """Fetches the commit of a project that is too big for a Secret, and unpacks it to /work/project.
 
     `credential` is a Secret with an ssh key (`ssh-privatekey`, `known_hosts`) or with `username`
-    and `password`; only this container sees it.
+    and `password`; only this container sees it. Raises UsageError for a repository that is on
+    this machine only.
     """
     source = plan.source
+    if source.repository.startswith(("/", "file://")):
+        raise UsageError(
+            f"{plan.pipeline} is too big for a Secret, and a cluster cannot fetch it from {source.repository}",
+            hint="push the commit and deploy the repository's URL, or take large files out of it",
+        )
     wanted = {
         "repository": source.repository,
         "ref": source.ref,
