@@ -27,6 +27,10 @@ KEYS = {
 }
 
 
+class DeniedError(UsageError):
+    """The store knows who asks, and does not let them."""
+
+
 def sentence(error: Exception, address: Address, doing: str, key: str = "") -> BodyworkError:
     """The error that `doing` something ("read", "write" ...) with `key` of a store ended with."""
     if isinstance(error, BodyworkError):
@@ -58,9 +62,9 @@ def _of_credential(code: str, status: str, text: str, address: Address, doing: s
             hint="set the clock",
         )
     if status in ("401", "403"):
-        return UsageError(
+        return DeniedError(
             f"the credential may not {doing} in the store {address} ({code or status})",
-            hint="its owner needs to grant listing, reading, writing and deleting there",
+            hint="its owner needs to be granted reading and writing there",
         )
     return None
 

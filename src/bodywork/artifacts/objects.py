@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, Literal, cast
 
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import client
-from bodywork.artifacts.failure import sentence
+from bodywork.artifacts.failure import DeniedError, sentence
 from bodywork.artifacts.files import room_on
 from bodywork.errors import NotFoundError, StageError, UsageError
 from bodywork.stage import archive
@@ -132,8 +132,12 @@ class ObjectStore:
             return obstore.sign(signer, method, self._full(key), min(expires, LONGEST_SIGNED))
 
     def check(self) -> None:
-        """Ask the store whether it is there, has the bucket and takes the credential."""
-        next(self.list("no-key-begins-so"), None)
+        """Ask the store whether it is there, has the bucket and takes the credential.
+
+        It may be one that cannot list: reading and writing is enough for all else.
+        """
+        with suppress(DeniedError):
+            next(self.list("no-key-begins-so"), None)
 
     def _full(self, key: str) -> str:
         return self.address.key(key)

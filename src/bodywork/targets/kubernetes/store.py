@@ -22,7 +22,7 @@ from bodywork.run.plan import Plan, PlannedStage
 from bodywork.spec.model import Kind, Project
 from bodywork.targets.kubernetes import labels, store_server
 from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, SECRET, STORAGE_CLASS
+from bodywork.targets.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, SECRET, STORAGE_CLASS, Object
 from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests import store as manifests
 from bodywork.targets.kubernetes.manifests.bring import Wanted, brought
@@ -146,14 +146,18 @@ async def _lacks_room(api: Api, namespace: str) -> str:
         classes = await api.list(STORAGE_CLASS)
     except ForbiddenError:  # it is of the whole cluster, and not for everybody to see
         return ""
-    for one in classes:
-        annotations = one["metadata"].get("annotations") or {}
-        if any(annotations.get(name) == "true" for name in DEFAULT_CLASS):
-            return ""
+    if any(is_default(one) for one in classes):
+        return ""
     return (
         "the cluster has no default storage class, on which bodywork could start a store for artifacts; "
         "name a store of your own (`store: s3://...` in bodywork.yaml), or make a storage class the default"
     )
+
+
+def is_default(storage_class: Object) -> bool:
+    """Whether claims that name no class get this one."""
+    annotations = storage_class["metadata"].get("annotations") or {}
+    return any(annotations.get(name) == "true" for name in DEFAULT_CLASS)
 
 
 async def _given(

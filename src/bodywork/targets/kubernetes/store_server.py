@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from bodywork.errors import StageError, UsageError
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api
-from bodywork.targets.kubernetes.diagnose import obstacle
+from bodywork.targets.kubernetes.diagnose import containers_of, obstacle
 from bodywork.targets.kubernetes.kinds import (
     DEPLOYMENT,
     EVENT,
@@ -30,6 +30,7 @@ from bodywork.targets.kubernetes.manifests import store as manifests
 from bodywork.targets.kubernetes.settings import Settings
 
 PATIENCE = 300.0  # seconds: a cluster may have to add a node first
+ENDS_AGAIN = 60.0  # seconds for which one that ends by itself is started again
 QUIET = 3.0  # seconds after which somebody who waits wants to know why
 PAUSE = 0.5
 HINT = "BODYWORK_STORE_IMAGE names another image; `store:` in bodywork.yaml names a store of your own"
@@ -143,9 +144,21 @@ async def _why(api: Api, namespace: str) -> tuple[str, float]:
     ):
         said = await _last_event(api, namespace, manifests.NAME)
         return f"its claim {manifests.NAME} has no volume yet{said and f': {said}'}", PATIENCE
+    if words := _last_words(newest):
+        return f"it ends again and again: {words}", ENDS_AGAIN
     if found is not None:  # its next step is for the image of a stage
         return found.reason.partition("; ")[0], PATIENCE if found.patience is None else found.patience
     return "its pod starts", PATIENCE
+
+
+def _last_words(pod: Object) -> str:
+    """What a container that has ended more than once said at its end."""
+    for container in containers_of(pod):
+        ended = (container.get("lastState") or {}).get("terminated") or {}
+        if container.get("restartCount", 0) > 1 and ended:
+            said = str(ended.get("message") or "").strip().splitlines()
+            return said[-1] if said else f"exit code {ended.get('exitCode')}"
+    return ""
 
 
 async def _refused(api: Api, namespace: str) -> str:

@@ -1,0 +1,63 @@
+"""Addresses of stores: what is read, how it is written again, and what is refused with which words."""
+
+import pytest
+
+from bodywork.artifacts.address import Address
+from bodywork.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("s3://models", Address(scheme="s3", bucket="models")),
+        ("s3://models/iris/prod", Address(scheme="s3", bucket="models", prefix="iris/prod")),
+        ("gs://my.models/iris", Address(scheme="gs", bucket="my.models", prefix="iris")),
+        ("az://container/iris", Address(scheme="az", bucket="container", prefix="iris")),
+        ("file:///srv/artifacts", Address(scheme="file", prefix="/srv/artifacts")),
+        (
+            "s3://models/iris?endpoint=http://10.0.0.1:9000&region=eu-1",
+            Address(
+                scheme="s3", bucket="models", prefix="iris", endpoint="http://10.0.0.1:9000", region="eu-1"
+            ),
+        ),
+    ],
+)
+def test_it_is_read_and_written_again(text: str, address: Address) -> None:
+    assert Address.parse(text) == address
+    assert str(address) == text
+
+
+def test_forms_that_mean_the_same() -> None:
+    assert Address.parse("s3://models/iris/") == Address.parse("s3://models//iris")
+    assert Address.parse("/srv/artifacts") == Address.parse("file:///srv/artifacts")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("ftp://models/iris", "ftp:// is no kind of store"),
+        ("s3:///iris", "nothing is no name of a bucket"),
+        ("s3://_models/iris", "_models is no name of a bucket"),
+        ("s3://models/../other", "a prefix has no . and .."),
+        ("s3://models?profile=x", "no option profile"),
+        ("s3://models?endpoint=10.0.0.1", "begins with http:// or https://"),
+        ("artifacts", "the path of a folder begins with /"),
+    ],
+)
+def test_what_is_none_is_refused(text: str, words: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        Address.parse(text)
+    assert words in str(raised.value)
+    assert raised.value.hint or "endpoint" in text
+
+
+def test_a_credential_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError) as raised:
+        Address.parse("s3://AKIAKEY:hunter22@models/iris")
+    assert "hunter22" not in f"{raised.value} {raised.value.hint}"
+
+
+def test_keys_are_under_the_prefix() -> None:
+    assert Address.parse("s3://models/iris").key("run", "model") == "iris/run/model"
+    assert Address.parse("s3://models").key("run", "model") == "run/model"
+    assert Address.parse("file:///srv").key("run", "model") == "run/model"
