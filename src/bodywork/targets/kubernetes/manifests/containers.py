@@ -51,7 +51,8 @@ def fetched(plan: Plan, settings: Settings, *, credential: str | None = None) ->
     source = plan.source
     if source.repository.startswith(("/", "file://")):
         raise UsageError(
-            f"{plan.pipeline} is too big for a Secret, and a cluster cannot fetch it from {source.repository}",
+            f"{plan.pipeline} is too big for a Secret, "
+            f"and a cluster cannot fetch it from {source.repository}",
             hint="push the commit and deploy the repository's URL, or take large files out of it",
         )
     wanted = {

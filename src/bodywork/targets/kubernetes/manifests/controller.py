@@ -129,8 +129,7 @@ def controller_job(plan: Plan, settings: Settings, *, variables: Mapping[str, st
 
 
 def _pod(plan: Plan, settings: Settings, variables: Mapping[str, str]) -> Object:
-    pipeline = plan.project.object_name
-    run = ["--pipeline", pipeline, "--run", plan.run, "--namespace", settings.namespace]
+    run = ["--pipeline", plan.pipeline, "--run", plan.run, "--namespace", settings.namespace]
     given = {
         "HOME": HOME,
         "BODYWORK_IMAGE": settings.image,
