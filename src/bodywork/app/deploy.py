@@ -44,11 +44,14 @@ class Request:
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
     """What `deploy` would do with the same request. Changes nothing but caches."""
-    checkout = _check_out(parts, request, watcher)
+    checkout = check_out_request(parts, request, watcher)
 
     async def work() -> Plan:
-        async with open_site(parts, request.where) as site:
-            return (await _plan(parts, site, request, checkout, new_run(), watcher))[0]
+        async with open_site(parts, request.where, checkout.project) as site:
+            planned, _ = await _plan(parts, site, request, checkout, new_run(), watcher)
+            for sentence in await site.review(planned):
+                watcher.warning(sentence)
+            return planned
 
     return asyncio.run(work())
 
@@ -65,17 +68,18 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     Raises the errors of `check_out`, BusyError when the pipeline has a run in progress, and
     ResolutionError before anything has run. A run of chosen stages (`only`) makes no release.
     """
-    checkout = _check_out(parts, request, watcher)
+    checkout = check_out_request(parts, request, watcher)
     run, pipeline = new_run(), checkout.project.name
 
     async def work() -> Outcome:
         cancel = asyncio.Event()
         async with (
-            open_site(parts, request.where) as site,
+            open_site(parts, request.where, checkout.project) as site,
             site.hold(pipeline, run, wait=request.wait, cancel=cancel),
         ):
             planned, tree = await _plan(parts, site, request, checkout, run, watcher)
-            target = site.target(tree=tree, pass_env=request.pass_env)
+            target = await site.target(pipeline, tree=tree, pass_env=request.pass_env)
+            await _refuse_in_vain(site, planned)
             await _clean_up_after_others(site, target, pipeline)
             _say_what_is_built(parts, site, planned, watcher)
             watcher.planned(planned)
@@ -102,7 +106,8 @@ def _say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher
         watcher.note(f"building {what}; later runs will find what is built now")
 
 
-def _check_out(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
+def check_out_request(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
+    """The project that a request names; says which commit that is. Raises the errors of `check_out`."""
     git = parts.git_with(request.ssh_key)
     checkout = check_out(git, request.repository, ref=request.ref, file=request.file, offline=request.offline)
     for warning in checkout.warnings:
@@ -125,7 +130,7 @@ async def _plan(
     for sentence in await site.check(project, request.only):
         watcher.note(sentence)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
-    locks = await _locks(parts, request, checkout, tree, watcher)
+    locks = await lock_all(parts, request, checkout, tree, watcher)
     known = await newest_artifacts(site.records, project.name, site.name) if request.only else {}
     planned = make_plan(
         run=run,
@@ -133,14 +138,14 @@ async def _plan(
         project=project,
         source=checkout.source,
         environments={name: lock.digest for name, lock in locks.items()},
-        observed=await site.target().observe(project.name),
+        observed=await (await site.target(project.name)).observe(project.name),
         only=request.only,
         known=known,
     )
     return planned, tree
 
 
-async def _locks(
+async def lock_all(
     parts: Parts, request: Request, checkout: Checkout, tree: Path, watcher: Watcher
 ) -> dict[str, Lock]:
     """The locks of all stages; says which packages those are, and what is odd about them."""
@@ -159,6 +164,13 @@ async def _locks(
     for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
         watcher.warning(text)
     return locks
+
+
+async def _refuse_in_vain(site: Site, planned: Plan) -> None:
+    """Raises UsageError for what would fail for certain."""
+    if lacking := await site.review(planned):
+        first, *rest = lacking
+        raise UsageError(first, hint=" ".join(rest) or None)
 
 
 async def _clean_up_after_others(site: Site, target: Target, pipeline: str) -> None:

@@ -7,7 +7,7 @@ import secrets
 import signal
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
@@ -72,18 +72,20 @@ async def carry_out(
     watcher: Watcher,
     *,
     cancel: asyncio.Event,
+    signals: bool = True,
     past: Sequence[Event] = (),
     fail_fast: bool = False,
     release: bool = True,
 ) -> Outcome:
     """Run the engine, recording each event before anybody is told of it.
 
-    `cancel` is set by signals too. With `release`, what the services serve after a good end is
-    recorded as a release, together with that end: no crash comes between them.
+    `cancel` is set by signals too, unless they mean something else (not `signals`). With `release`,
+    what the services serve after a good end is recorded as a release, together with that end: no
+    crash comes between them.
     """
     adopt_orphans()
     end: RunEnded | None = None
-    with _set_by_signals(cancel):
+    with _set_by_signals(cancel) if signals else nullcontext():
         run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
         async with aclosing(run) as events:
             async for event in events:

@@ -62,7 +62,12 @@ class LocalSite:
 
         return await asyncio.to_thread(laid_out)
 
-    def target(self, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()) -> LocalTarget:
+    async def review(self, plan: Plan) -> Sequence[str]:
+        return []
+
+    async def target(
+        self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
+    ) -> LocalTarget:
         return self._parts.local_target(tree=tree, pass_env=pass_env)
 
     @asynccontextmanager

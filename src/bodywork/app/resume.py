@@ -31,20 +31,29 @@ def resume(parts: Parts, where: Where, pipeline: str, run: str | None, watcher: 
     return asyncio.run(work())
 
 
-async def go_on(site: Site, record: RunRecord, watcher: Watcher) -> Outcome:
-    """Carry out what is left of a run. Raises BusyError, UsageError."""
+async def go_on(
+    site: Site, record: RunRecord, watcher: Watcher, *, wait: bool = False, signals: bool = True
+) -> Outcome:
+    """Carry out what is left of a run. Raises BusyError, unless it is to `wait`, and UsageError."""
     pipeline, cancel = record.pipeline, asyncio.Event()
     planned = await site.records.plan(record.run)
-    async with site.hold(pipeline, record.run, cancel=cancel):
+    async with site.hold(pipeline, record.run, wait=wait, cancel=cancel):
         await _run_to_resume(site, pipeline, record.run)  # somebody may just have done it
         past = await site.records.events(record.run)
         view = view_of(planned).replay(past)
         await site.check(planned.project, {s.name for s in view.stages.values() if not s.state.good})
-        target = site.target(tree=await site.files(planned))
+        target = await site.target(pipeline, tree=await site.files(planned))
         watcher.planned(planned, resumed=bool(past))
         release = record.kind == "rollback" or _is_whole(planned)
         return await carry_out(
-            site.records, planned, target, watcher, cancel=cancel, past=past, release=release
+            site.records,
+            planned,
+            target,
+            watcher,
+            cancel=cancel,
+            signals=signals,
+            past=past,
+            release=release,
         )
 
 

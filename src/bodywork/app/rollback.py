@@ -39,12 +39,12 @@ def rollback(parts: Parts, where: Where, pipeline: str, to: str | None, watcher:
 async def _go_back(
     site: Site, pipeline: str, run: str, to: str | None, watcher: Watcher, cancel: asyncio.Event
 ) -> Outcome:
-    observed = await site.target().observe(pipeline)
+    observed = await (await site.target(pipeline)).observe(pipeline)
     release = await _release_to_go_back_to(site.records, pipeline, to, observed)
     old = await site.records.plan(release.run)
     # Nothing but services is run, not even `on_failure`.
     await site.check(replace(old.project, on_failure=None), release.services)
-    target = site.target(tree=await site.files(old))
+    target = await site.target(pipeline, tree=await site.files(old))
     planned = rollback_plan(
         run=run, target=site.name, release=old, inputs=release.services, observed=observed
     )

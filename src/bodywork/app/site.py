@@ -61,7 +61,13 @@ class Site(Protocol):
         """The files of an earlier run's commit; None where the target has kept them itself."""
         ...
 
-    def target(self, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()) -> Target:
+    async def review(self, plan: Plan) -> Sequence[str]:
+        """Sentences about what a plan needs and the target lacks; changes nothing."""
+        ...
+
+    async def target(
+        self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
+    ) -> Target:
         """The target; `tree` holds the files of the commit that it will run (None: only to look)."""
         ...
 

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 from bodywork.app.parts import Parts
 from bodywork.app.site import Site
-from bodywork.app.where import Where
+from bodywork.app.where import LOCAL, Where
+from bodywork.errors import UsageError
+from bodywork.spec.model import Project
 
 
-def open_site(parts: Parts, where: Where) -> Site:
-    """The site, to be used once, as a context manager of one event loop. Raises UsageError."""
-    from bodywork.app.here import LocalSite
+def open_site(parts: Parts, where: Where, project: Project | None = None) -> Site:
+    """The site, to be used once, as a context manager of one event loop. Raises UsageError.
 
-    return LocalSite(parts)
+    `project` is the one that will be deployed; without it, pipelines are known by their records.
+    """
+    if where.kind == LOCAL:
+        from bodywork.app.here import LocalSite
+
+        return LocalSite(parts)
+    try:
+        from bodywork.app.cluster import ClusterSite
+    except ImportError as error:
+        if error.name is None or error.name.startswith("bodywork"):
+            raise
+        raise UsageError(
+            f"the target kubernetes needs a package that is not installed: {error.name}",
+            hint="install it: pip install 'bodywork[kubernetes]'",
+        ) from error
+    return ClusterSite(parts, where, project)

@@ -141,7 +141,7 @@ async def _status(site: Site, record: RunRecord) -> Status:
     state = await state_of(site, record)  # before its events: a run that has ended has all of them
     plan = await site.records.plan(record.run)
     view = view_of(plan).replay(await site.records.events(record.run))
-    observed = await site.target().observe(record.pipeline)
+    observed = await (await site.target(record.pipeline)).observe(record.pipeline)
     return Status(
         record=record,
         state=state,

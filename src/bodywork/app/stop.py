@@ -40,7 +40,8 @@ def stop(parts: Parts, where: Where, pipeline: str) -> RunRecord | None:
 
 async def _close_interrupted(site: Site, record: RunRecord) -> None:
     """End what an interrupted run has left, and record it as cancelled."""
-    await site.target().clean(*await left_by(site.records, record.run))
+    target = await site.target(record.pipeline)
+    await target.clean(*await left_by(site.records, record.run))
     end = RunEnded(at=time.time(), state=RunState.CANCELLED, reason="was interrupted, then stopped")
     await site.records.add(record.run, end)
 
@@ -71,7 +72,7 @@ def delete(parts: Parts, where: Where, pipeline: str) -> list[str]:
 
 
 async def _delete(site: Site, pipeline: str, records: list[RunRecord]) -> list[str]:
-    target = site.target()
+    target = await site.target(pipeline)
     for record in records:
         if record.state is RunState.RUNNING:
             await target.clean(*await left_by(site.records, record.run))

@@ -36,9 +36,14 @@ COMMANDS = {
     "git": "Look after what git needs to reach private repositories.",
     "agent": "Look after the background process that keeps services running.",
     "doctor": "Say what this machine lacks, and how to get it.",
+    "render": "Print the Kubernetes objects that deploy a project, as YAML.",
     "schema": "Print the JSON Schema of bodywork.yaml.",
     "completion": "Print a script for shell completion.",
 }
+
+
+HIDDEN = ("controller",)
+"""Commands that are for programs: bodywork calls them itself."""
 
 
 class Commands(click.Group):
@@ -48,7 +53,7 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
+        if cmd_name not in COMMANDS and cmd_name not in HIDDEN:
             return None
         command: click.Command = import_module(f"bodywork.cli.{cmd_name}").command
         return command
@@ -61,7 +66,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
-        if name not in COMMANDS and not name.startswith("-"):
+        if name not in (*COMMANDS, *HIDDEN) and not name.startswith("-"):
             import difflib
 
             near = difflib.get_close_matches(name, COMMANDS, n=1)

@@ -1,0 +1,213 @@
+"""The site of the target `kubernetes`: records, lease, pods and secrets are in the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import cached_property, partial
+from pathlib import Path
+
+from bodywork.app.cluster_check import missing_keys, not_in_clusters
+from bodywork.app.cluster_logs import ClusterLogs
+from bodywork.app.parts import Parts
+from bodywork.app.site import Chunk, Holder
+from bodywork.app.where import KUBERNETES, Where
+from bodywork.errors import BodyworkError, UnreachableError, UsageError
+from bodywork.run.ledger import RunRecord
+from bodywork.run.plan import Plan
+from bodywork.spec.model import Project, Stage
+from bodywork.targets.kubernetes import store
+from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.holder import Identity
+from bodywork.targets.kubernetes.incluster import ACCOUNT
+from bodywork.targets.kubernetes.kinds import NAMESPACE
+from bodywork.targets.kubernetes.lease import PipelineLease
+from bodywork.targets.kubernetes.location import Location, find
+from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_object
+from bodywork.targets.kubernetes.records import ClusterRecords
+from bodywork.targets.kubernetes.settings import Settings
+from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
+from bodywork.targets.kubernetes.target import Records as TargetRecords
+
+PATIENCE = 90.0
+"""Seconds that a run gets to end its stages after it was asked to; a pod's grace is part of it."""
+
+AWAY = 600.0
+"""Seconds for which a run waits for an API server that is away."""
+
+
+class ClusterSite:
+    """A cluster as a place where pipelines run. `project` is the one that is deployed, when there is one."""
+
+    name = KUBERNETES
+
+    def __init__(self, parts: Parts, where: Where, project: Project | None = None) -> None:
+        self._parts = parts
+        self._where = where
+        self._run = ""
+        self._projects = {project.name: project} if project else {}
+        self._api = Api.open(parts.ours, context=where.context, patience=AWAY, note=parts.note)
+        namespace = where.namespace or (self._settings(project).namespace if project else None)
+        self.records = ClusterRecords(self._api, KUBERNETES, namespace=namespace)
+
+    async def __aenter__(self) -> ClusterSite:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._api.close()
+
+    @property
+    def api(self) -> Api:
+        return self._api
+
+    async def check(self, project: Project, only: Collection[str] | None = None) -> Sequence[str]:
+        unknown = await missing_keys(self._api, project, self._settings(project).namespace, only)
+        return [*not_in_clusters(project), *unknown]
+
+    async def review(self, plan: Plan) -> Sequence[str]:
+        lacking = await store.lacks(self._api, plan, self._settings(plan.project), self._parts.ours)
+        return [lacking] if lacking else []
+
+    async def files(self, plan: Plan) -> Path | None:
+        """Out of Git, if it can be had from here; what pods of an earlier run need is in the cluster."""
+
+        def laid_out() -> Path:
+            commit = self._parts.git.open(plan.source.repository, plan.source.commit)
+            return self._parts.trees.ensure(commit.commit, commit.export)
+
+        try:
+            return await asyncio.to_thread(laid_out)
+        except BodyworkError:
+            return None
+
+    async def target(
+        self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
+    ) -> KubernetesTarget:
+        """Variables are not passed on from here: pods see what bodywork.yaml gives them."""
+        if pass_env:
+            raise UsageError(
+                f"--pass-env {', '.join(sorted(pass_env))}: stages in a cluster see nothing of this machine",
+                hint="give the variables in bodywork.yaml: env: for plain values, secrets: for others",
+            )
+        return KubernetesTarget(
+            self._api,
+            await self.settings(pipeline),
+            name=KUBERNETES,
+            pipeline=(await self._project(pipeline)).object_name,
+            surroundings=Surroundings(
+                environments=self._parts.environments,
+                variables=self._parts.ours,
+                tree=tree,
+                note=self._parts.note,
+            ),
+            records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self._keep_log),
+        )
+
+    @asynccontextmanager
+    async def hold(
+        self, pipeline: str, run: str, *, wait: bool = False, cancel: asyncio.Event | None = None
+    ) -> AsyncIterator[None]:
+        await self._make_namespace(pipeline)
+        lease, self._run = await self._lease(pipeline), run
+        async with lease.hold(run, wait=wait, on_cancel=cancel.set if cancel else lambda: None):
+            yield
+
+    async def holder(self, pipeline: str) -> Holder | None:
+        held = await (await self._lease(pipeline)).holder()
+        return Holder(run=held.run, who=held.who) if held else None
+
+    async def ask_to_stop(self, pipeline: str) -> None:
+        lease, deadline = await self._lease(pipeline), time.monotonic() + PATIENCE
+        first = await lease.holder()
+        await lease.ask_to_stop()
+        while first and (now := await lease.holder()) is not None and now.run == first.run:
+            if time.monotonic() > deadline:
+                raise UnreachableError(
+                    f"run {now.run} ({now.who}) did not end within {PATIENCE:.0f} s",
+                    hint=f"end {now.who}, then run bodywork stop {pipeline} again",
+                )
+            await asyncio.sleep(0.5)
+
+    async def logs(
+        self, record: RunRecord, plan: Plan, stages: Sequence[Stage], *, follow: bool
+    ) -> AsyncGenerator[Chunk, None]:
+        found = ClusterLogs(
+            api=self._api,
+            records=self.records,
+            namespace=await self.records.namespace(record.run),
+            pipeline=plan.project.object_name,
+        )
+
+        async def goes_on() -> bool:
+            held = await self.holder(record.pipeline)
+            return held is not None and held.run == record.run
+
+        chunks = found.follow(record, stages, goes_on) if follow else found.read(record, stages)
+        async for chunk in chunks:
+            yield chunk
+
+    async def sweep(self, record: RunRecord) -> None:
+        """Kubernetes deletes ended Jobs by itself."""
+
+    async def erase(self, pipeline: str, records: Sequence[RunRecord]) -> None:
+        target = await self.target(pipeline)
+        await self.records.forget(pipeline)
+        await target.erase(pipeline)
+
+    async def settings(self, pipeline: str) -> Settings:
+        """Where and how a pipeline runs: as its project says, or as its newest run did."""
+        return self._settings(await self._project(pipeline))
+
+    async def _locate(self, pipeline: str, digest: str) -> Location | None:
+        """Where an artifact of an earlier run, or of this one before it was resumed, is in the store."""
+        for record in await self.records.runs(pipeline):
+            if found := find(digest, {record.run: await self.records.events(record.run)}):
+                return found
+        return None
+
+    async def _keep_log(self, stage: str, text: bytes) -> None:
+        await self.records.keep_log(self._run, stage, text)
+
+    async def _project(self, pipeline: str) -> Project:
+        if pipeline not in self._projects:
+            newest = (await self.records.runs(pipeline, limit=1))[0]
+            plan = await self.records.plan(newest.run)
+            cluster = replace(plan.project.cluster, namespace=await self.records.namespace(newest.run))
+            self._projects[pipeline] = replace(plan.project, cluster=cluster)
+        return self._projects[pipeline]
+
+    def _settings(self, project: Project) -> Settings:
+        named = {"BODYWORK_STORE_IMAGE": self._where.store_image} if self._where.store_image else {}
+        return Settings.of(
+            project, {**self._parts.ours, **named}, namespace=self._where.namespace, image=self._where.image
+        )
+
+    async def _make_namespace(self, pipeline: str) -> None:
+        """The lease and the record are in it; it is deleted with the pipeline if it was made for it."""
+        project = await self._project(pipeline)
+        settings = self._settings(project)
+        if await self._api.get(NAMESPACE, settings.namespace) is None:
+            await self._api.apply(namespace_object(project, settings))
+            self._parts.note(f"namespace {settings.namespace} was made")
+
+    async def _lease(self, pipeline: str) -> PipelineLease:
+        project = await self._project(pipeline)
+        return PipelineLease(
+            self._api,
+            namespace=self._settings(project).namespace,
+            pipeline=pipeline,
+            object_name=project.object_name,
+            identity=self._identity,
+            note=self._parts.note,
+        )
+
+    @cached_property
+    def _identity(self) -> Identity:
+        """In a pod, the host's name is the pod's."""
+        if (ACCOUNT / "namespace").exists() and (pod := os.environ.get("HOSTNAME")):
+            return Identity.of_pod((ACCOUNT / "namespace").read_text().strip(), pod, "")
+        return Identity.of_this_process()
