@@ -1,11 +1,12 @@
 """The store that bodywork starts in a namespace, on a real cluster: signed URLs from pods, crashes, words."""
 
 import asyncio
+import hashlib
 import os
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,7 @@ from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, Object
 from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests import store as manifests
+from bodywork.targets.kubernetes.manifests.containers import InitContainer
 from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_of
 from bodywork.targets.kubernetes.manifests.security import container_security, pod_security
 from bodywork.targets.kubernetes.settings import Settings
@@ -95,29 +97,50 @@ async def made_namespace(api: Api) -> AsyncIterator[str]:
         await api.delete(NAMESPACE, name)
 
 
-async def in_pod(api: Api, namespace: str, code: str, *args: str) -> str:
+async def in_pod(api: Api, namespace: str, code: str, *args: str, init: InitContainer | None = None) -> str:
     """What a Python program prints in a pod of the namespace."""
     name = f"asks-{secrets.token_hex(4)}"
     settings = settings_of(namespace)
-    container = {
-        "name": "python",
-        "image": settings.tool_image,
+    shared: Object = {
         "imagePullPolicy": settings.pull_policy,
-        "command": ["python3", "-c", code, *args],
         "securityContext": container_security(),
         "terminationMessagePolicy": "FallbackToLogsOnError",
+        "volumeMounts": [{"name": "work", "mountPath": "/work"}],
     }
-    spec = {"restartPolicy": "Never", "securityContext": pod_security(), "containers": [container]}
-    await api.create(
-        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace}, "spec": spec}
-    )
-    async for seen in api.watch(POD, namespace, fields=f"metadata.name={name}"):
-        phase = (seen.object or {}).get("status", {}).get("phase")
-        if phase in ("Succeeded", "Failed"):
-            printed = b"".join([part async for part in api.log(name, namespace, container="python")])
-            assert phase == "Succeeded", printed.decode()
-            return printed.decode().strip()
+    program = {
+        "name": "python",
+        "image": settings.tool_image,
+        "command": ["python3", "-c", code, *args],
+        **shared,
+    }
+    spec = {
+        "restartPolicy": "Never",
+        "securityContext": pod_security(),
+        "initContainers": [{**of_init(init), **shared}] if init else [],
+        "containers": [program],
+        "volumes": [{"name": "work", "emptyDir": {}}],
+    }
+    metadata = {"name": name, "namespace": namespace}
+    await api.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec})
+    async with aclosing(api.watch(POD, namespace, fields=f"metadata.name={name}")) as watched:
+        async for seen in watched:
+            phase = (seen.object or {}).get("status", {}).get("phase")
+            if phase in ("Succeeded", "Failed"):
+                failed = "bring" if phase == "Failed" and init else "python"
+                printed = b"".join([part async for part in api.log(name, namespace, container=failed)])
+                assert phase == "Succeeded", printed.decode()
+                return printed.decode().strip()
     raise AssertionError("the watch ended")
+
+
+def of_init(asked: InitContainer) -> Object:
+    return {
+        "name": asked.name,
+        "image": asked.image,
+        "command": list(asked.command),
+        "env": [{"name": name, "value": value} for name, value in asked.variables.items()],
+        "envFrom": [{"secretRef": {"name": name}} for name in asked.secrets],
+    }
 
 
 async def started(api: Api, namespace: str, *stages: Stage) -> store.PipelineStore:
@@ -172,6 +195,26 @@ async def test_the_reader_cannot_write_and_the_writers_key_is_not_the_readers(
     writing = ObjectStore(made.signer.address, store_server.decoded(secret))
     refused = ["PUT", reader.sign("PUT", key), "PUT", writing.sign("PUT", key)]
     assert "200" not in await in_pod(api, namespace, REFUSED, *refused)
+
+
+async def test_a_services_pod_is_brought_what_it_reads_also_while_the_store_restarts(
+    api: Api, namespace: str
+) -> None:
+    made = await started(api, namespace)
+    await in_pod(api, namespace, PUT, made.url_for_output(MODEL), "model", "1")
+    for pod in await api.list(POD, namespace, labels=manifests.LABELS):
+        await api.delete(POD, pod["metadata"]["name"], namespace, grace=0)
+    serve = plan_of(TRAIN, SERVE).stage("serve")
+
+    def bringing(content: bytes) -> InitContainer:
+        digest = f"file:{hashlib.sha256(content).hexdigest()}"
+        files, digests, where = {"model": "m"}, {"model": digest}, {"model": MODEL}
+        return made.bringing(serve, files, digests, where, settings_of(namespace))
+
+    read = "print(open('/work/inputs/model/m').read())"
+    assert await in_pod(api, namespace, read, init=bringing(b"model")) == "model"
+    with pytest.raises(AssertionError, match="is damaged: its digest is"):
+        await in_pod(api, namespace, read, init=bringing(b"another"))
 
 
 async def test_remove_takes_the_store_and_leaves_what_is_not_ours(api: Api, namespace: str) -> None:

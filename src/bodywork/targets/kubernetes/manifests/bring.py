@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bodywork.artifacts.address import Address
-from bodywork.targets.kubernetes.manifests.containers import WORK, InitContainer
+from bodywork.targets.kubernetes.manifests.containers import PYTHON, WORK, InitContainer
 from bodywork.targets.kubernetes.settings import Settings
 
 MODULE = "bodywork.targets.kubernetes.bring"
@@ -39,7 +39,7 @@ def brought(
     return InitContainer(
         name="bring",
         image=settings.tool_image,
-        command=("python3", "-u", "-m", MODULE),
+        command=(PYTHON, "-u", "-m", MODULE),
         variables={"BODYWORK_BRING": json.dumps(asked, sort_keys=True)},
         secrets=(secret,) if secret else (),
     )
