@@ -9,7 +9,7 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -128,11 +128,13 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
 
 
 class Relay:
-    """Passes connections on to a port of this machine; `connect` reads a CONNECT first, as a proxy does."""
+    """Passes connections on, as a proxy does if it is to be one: after a CONNECT, or by SOCKS 5."""
 
-    def __init__(self, port: int, *, connect: bool = False) -> None:
-        self._to = port
-        self._connect = connect
+    def __init__(
+        self, port: int, host: str = "127.0.0.1", *, proxy: Literal["", "http", "socks"] = ""
+    ) -> None:
+        self._to = (host, port)
+        self._proxy = proxy
         self._server: asyncio.Server | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self.asked: list[str] = []
@@ -164,10 +166,12 @@ class Relay:
         return cut // 2
 
     async def _client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self._connect:
+        if self._proxy == "http":
             self.asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
             writer.write(b"HTTP/1.1 200 Go on\r\n\r\n")
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to)
+        elif self._proxy == "socks":
+            self.asked.append(await _socks(reader, writer))
+        far_reader, far_writer = await asyncio.open_connection(*self._to)
         self._writers |= {writer, far_writer}
         try:
             await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
@@ -175,6 +179,18 @@ class Relay:
             self._writers -= {writer, far_writer}
             for end in (writer, far_writer):
                 end.transport.abort()
+
+
+async def _socks(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    """The name that is asked for (RFC 1928, without authentication)."""
+    _, methods = await reader.readexactly(2)
+    await reader.readexactly(methods)
+    writer.write(b"\x05\x00")
+    assert (await reader.readexactly(4)) == b"\x05\x01\x00\x03", "a name was to be asked for"
+    name = await reader.readexactly((await reader.readexactly(1))[0])
+    port = int.from_bytes(await reader.readexactly(2), "big")
+    writer.write(b"\x05\x00\x00\x01" + bytes(6))
+    return f"{name.decode()}:{port}"
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,12 +7,21 @@ import os
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
-from bodywork.errors import ForbiddenError, InvalidError, NotFoundError, QuotaError, UsageError
+from bodywork.errors import (
+    ForbiddenError,
+    InvalidError,
+    NotFoundError,
+    QuotaError,
+    UnreachableError,
+    UsageError,
+)
 from bodywork.targets.kubernetes.access import Access
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api, ConflictError, NotStartedError, Seen
 from bodywork.targets.kubernetes.kinds import (
@@ -26,6 +35,7 @@ from bodywork.targets.kubernetes.kinds import (
     Kind,
 )
 from bodywork.targets.kubernetes.kubeconfig import access as access_of
+from loopback import Relay
 
 pytestmark = pytest.mark.cluster
 
@@ -243,3 +253,63 @@ async def test_a_rule_of_the_cluster_is_told_as_such(api: Api, namespace: str) -
     with pytest.raises(ForbiddenError, match=r"a rule of the cluster.*violates PodSecurity") as caught:
         await api.create(pod(namespace, "free", "pass"))
     assert "ask who runs the cluster" in (caught.value.hint or "")
+
+
+@pytest.fixture
+async def relayed(kubeconfig: Path) -> AsyncIterator[tuple[Api, Relay, list[str]]]:
+    """The cluster through a proxy that can be cut, and what is noted."""
+    found = access_of({"KUBECONFIG": str(kubeconfig)})
+    url = urlsplit(found.server.url)
+    notes: list[str] = []
+    async with Relay(url.port or 443, url.hostname or "", proxy="http") as relay:
+        server = replace(found.server, proxy=f"http://127.0.0.1:{relay.port}")
+        async with Api(replace(found, server=server), os.environ, note=notes.append) as opened:
+            yield opened, relay, notes
+
+
+async def test_a_watch_outlives_its_connection(
+    api: Api, relayed: tuple[Api, Relay, list[str]], namespace: str
+) -> None:
+    far, relay, notes = relayed
+    async with aclosing(far.watch(CONFIG_MAP, namespace, labels="test")) as seen:
+        assert (await anext(seen)).kind == "synced"
+        for number in range(3):
+            waiting = asyncio.create_task(until(seen, "set", f"cut-{number}"))
+            await asyncio.sleep(0.2)
+            assert relay.cut()
+            await api.create(config_map(namespace, f"cut-{number}"))
+            await waiting
+        assert notes == []
+        waiting = asyncio.create_task(until(seen, "gone", "cut-0"))
+        await asyncio.sleep(0.2)
+        await relay.close()
+        await api.delete(CONFIG_MAP, "cut-0", namespace)
+        await asyncio.sleep(2)
+        await relay.open()
+        await waiting
+    assert len(notes) == 2, notes
+
+
+async def test_a_log_that_is_cut_says_so_and_goes_on_from_a_time(
+    api: Api, relayed: tuple[Api, Relay, list[str]], namespace: str
+) -> None:
+    far, relay, _ = relayed
+    code = "import time\nfor n in range(40): print('line', n); time.sleep(0.1)"
+    await api.create(pod(namespace, "long", code))
+    async with aclosing(api.watch(POD, namespace)) as pods:
+        async for one in pods:
+            if one.object and one.object["status"].get("phase") == "Running":
+                break
+    got = b""
+    with pytest.raises(UnreachableError):
+        async with aclosing(
+            far.log("long", namespace, container="stage", follow=True, timestamps=True)
+        ) as log:
+            async for piece in log:
+                got += piece
+                if got.count(b"\n") >= 5:
+                    relay.cut()
+    last = got.decode().splitlines()[-1].split(" ")[0]
+    rest = far.log("long", namespace, container="stage", follow=True, since_time=last)
+    async with aclosing(rest) as log:
+        assert b"".join([piece async for piece in log]).endswith(b"line 39\n")

@@ -121,6 +121,30 @@ async def test_other_errors_are_told_at_once_and_cut_short(connect: Connect) -> 
         assert len(server.asked) == 1
 
 
+async def test_a_quota_that_cannot_keep_pace_is_asked_again(connect: Connect) -> None:
+    words = 'Operation cannot be fulfilled on resourcequotas "q": the object has been modified'
+    async with scripted(Reply(status=409, body=status(409, "Conflict", words)), Reply(body=OBJECT)) as server:
+        assert await connect(server.url).create(OBJECT) == OBJECT
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [Reply(body=b"<html>Log in"), Reply(status=302, headers={"Location": "https://login.example"}, body=b"")],
+)
+async def test_a_page_for_people_is_no_cluster(connect: Connect, reply: Reply) -> None:
+    async with scripted(reply) as server:
+        with pytest.raises(UnreachableError, match="is not the API of Kubernetes"):
+            await connect(server.url).get(CONFIG_MAP, "one", "here")
+
+
+async def test_nobody_is_asked_to_log_in(connect: Connect) -> None:
+    words = 'pods is forbidden: User "system:anonymous" cannot list resource "pods" in API group ""'
+    async with scripted(Reply(status=403, body=status(403, "Forbidden", words))) as server:
+        with pytest.raises(UnreachableError, match="does not accept the credentials") as caught:
+            await connect(server.url).list(JOB, "here")
+        assert "exec plugin" in (caught.value.hint or "")
+
+
 async def test_a_list_whose_next_page_has_expired_begins_anew(connect: Connect) -> None:
     def item(name: str) -> dict[str, Any]:
         return {"metadata": {"name": name}}

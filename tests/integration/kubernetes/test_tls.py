@@ -158,7 +158,7 @@ async def test_in_a_pod(authority: Authority, tmp_path: Path) -> None:
 async def test_a_proxy(connect: Connect, authority: Authority) -> None:
     context = authority.serving("behind", "DNS:api.example")
     trusted = {"certificate-authority-data": authority.data("ca.crt")}
-    async with Server(says_who, context) as server, Relay(server.port, connect=True) as proxy:
+    async with Server(says_who, context) as server, Relay(server.port, proxy="http") as proxy:
         url, through = "https://api.example:6443", f"http://127.0.0.1:{proxy.port}"
         assert await connect(url, cluster={**trusted, "proxy-url": through}).version()
         assert await connect(url, cluster=trusted, environment={"HTTPS_PROXY": through}).version()
@@ -168,6 +168,16 @@ async def test_a_proxy(connect: Connect, authority: Authority) -> None:
         with pytest.raises(UnreachableError):
             await connect(url, cluster=trusted, environment=direct, patience=0).version()
         assert len(proxy.asked) == 2
+
+
+async def test_a_proxy_of_socks(connect: Connect, authority: Authority) -> None:
+    """The name is left to the proxy: often only it can resolve it."""
+    trusted = {"certificate-authority-data": authority.data("ca.crt")}
+    context = authority.serving("socks", "DNS:api.example")
+    async with Server(says_who, context) as server, Relay(server.port, proxy="socks") as proxy:
+        cluster = {**trusted, "proxy-url": f"socks5://127.0.0.1:{proxy.port}"}
+        assert await connect("https://api.example:6443", cluster=cluster).version()
+        assert proxy.asked == ["api.example:6443"]
 
 
 async def test_a_proxy_that_refuses(connect: Connect) -> None:

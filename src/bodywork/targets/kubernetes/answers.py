@@ -91,6 +91,8 @@ def error_of(status: Status, doing: str, access: Access) -> BodyworkError:
     """`doing` says what was asked for: `create job train in iris`."""
     words = status.words
     match status.code:
+        case code if code < 400:
+            return not_kubernetes(access)
         case 401:
             return _unknown(access)
         case 403:
@@ -114,6 +116,14 @@ def error_of(status: Status, doing: str, access: Access) -> BodyworkError:
                 hint=f"see how it is with {kubectl(access, 'get --raw /readyz?verbose')}",
             )
     return InvalidError(f"the cluster does not {doing}: {words}")
+
+
+def not_kubernetes(access: Access) -> BodyworkError:
+    """A redirect, or a page for people, where the API was to be."""
+    return UnreachableError(
+        f"what answers for the cluster {place(access)} is not the API of Kubernetes",
+        hint=f"see `server` in the kubeconfig ({access.server.url}): is a login page before it?",
+    )
 
 
 def _unknown(access: Access) -> BodyworkError:
@@ -143,6 +153,8 @@ def _forbidden(status: Status, doing: str, access: Access) -> BodyworkError:
             f"cannot {doing}: the namespace is being deleted", hint="wait until it is gone, then do it again"
         )
     if found := _RIGHT.search(status.message):
+        if found["who"] == "system:anonymous":
+            return _unknown(access)
         what = f"{found['what']}.{found['group']}" if found["group"] else found["what"]
         where = f"in namespace {found['namespace']}" if found["namespace"] else "in the whole cluster"
         return ForbiddenError(

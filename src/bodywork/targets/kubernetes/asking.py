@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx2
 
 from bodywork.targets.kubernetes.access import Access
-from bodywork.targets.kubernetes.answers import ExpiredError, error_of, status_of
+from bodywork.targets.kubernetes.answers import ExpiredError, error_of, not_kubernetes, status_of
 from bodywork.targets.kubernetes.connection import Connection, Request
 from bodywork.targets.kubernetes.kinds import Kind, Object
 from bodywork.targets.kubernetes.outage import Outage
@@ -64,7 +64,10 @@ class Asking:
         """What the answer holds. Raises what its status says; `doing` is what was asked for, in words."""
         if not answer.response.is_success:
             raise error_of(status_of(answer.response), doing, self.access)
-        found: Object = json.loads(answer.response.content)
+        try:
+            found: Object = json.loads(answer.response.content)
+        except ValueError as error:
+            raise not_kubernetes(self.access) from error
         return found
 
     async def listed(

@@ -61,12 +61,12 @@ async def ask(
             if not asking_again_helps(error) or (lost and not repeatable) or wait is None:
                 raise unreachable(error, access) from error
         else:
-            if response.is_success or not _passes(response.status_code, outage, repeatable):
+            if response.is_success:
                 return Answer(response=response, lost=lost)
             status = status_of(response)
             lost = lost or _may_be_done(status)
             wait = _wait(pause, status.retry_after or 0.0, deadline)
-            if wait is None:
+            if wait is None or not _passes(status, outage, repeatable):
                 return Answer(response=response, lost=lost)
         await asyncio.sleep(wait)
     raise AssertionError("pauses never end")
@@ -78,10 +78,12 @@ def _wait(pause: float, at_least: float, deadline: float) -> float | None:
     return None if left <= 0 or at_least > left else max(at_least, min(pause, left))
 
 
-def _passes(code: int, outage: Outage, repeatable: bool) -> bool:
-    if code in _UNSURE:
+def _passes(status: Status, outage: Outage, repeatable: bool) -> bool:
+    if status.code in _UNSURE:
         return outage.recent
-    return code in _OVERLOADED and (repeatable or code in _SURELY_NOT_DONE)
+    if status.code == 409:  # many objects were made at once, and the quota's count could not keep pace
+        return "on resourcequotas" in status.message
+    return status.code in _OVERLOADED and (repeatable or status.code in _SURELY_NOT_DONE)
 
 
 def _may_be_done(status: Status) -> bool:

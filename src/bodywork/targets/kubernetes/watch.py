@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -28,7 +27,6 @@ from bodywork.targets.kubernetes.unreachable import asking_again_helps, unreacha
 
 _LASTS = 290  # seconds after which the server ends a watch, to be asked for anew
 _SILENCE = _LASTS + 30.0
-_STOOD = 5.0  # seconds after which a watch that ends was a good one: the next one begins soon
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +58,18 @@ class Watch:
 
     async def seen(self) -> AsyncGenerator[Seen, None]:
         """For ever. Raises what asking again cannot help: ForbiddenError, UsageError, TLS, credentials."""
-        waits = pauses()
+        waits, failures = pauses(), 0
         while True:
-            began = time.monotonic()
             try:
                 async with aclosing(self._round()) as found:
                     async for seen in found:
                         yield seen
+                waits, failures = pauses(), 0
             except ExpiredError:
                 self._version = ""
             except (BodyworkError, httpx2.TransportError) as error:
-                self._wait_for(error)
-            if time.monotonic() - began > _STOOD:
-                waits = pauses()
+                failures += 1
+                self._wait_for(error, told=failures > 1)
             await asyncio.sleep(next(waits))
 
     async def _round(self) -> AsyncGenerator[Seen, None]:
@@ -140,8 +137,8 @@ class Watch:
     def _error(self, status: Status) -> BodyworkError:
         return error_of(status, f"watch {self._kind.all(self._namespace)}", self._access)
 
-    def _wait_for(self, error: BodyworkError | httpx2.TransportError) -> None:
-        """Tells of an outage that is worth waiting for; raises what is none."""
+    def _wait_for(self, error: BodyworkError | httpx2.TransportError, *, told: bool) -> None:
+        """Lets pass an outage, which is worth waiting for, and tells of it; raises what is none."""
         if isinstance(error, httpx2.TransportError):
             if not asking_again_helps(error):
                 raise unreachable(error, self._access) from error
@@ -155,7 +152,8 @@ class Watch:
             passes = isinstance(error, ForbiddenError) and self._outage.recent
         if not passes:
             raise error
-        self._outage.away(error.message)
+        if told:
+            self._outage.away(error.message)
 
 
 def uid(obj: Object) -> str:
