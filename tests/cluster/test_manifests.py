@@ -5,23 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import uuid
-from collections.abc import AsyncIterator
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.kinds import HTTP_ROUTE, JOB, NAMESPACE, POD, SECRET, SERVICE_ACCOUNT
+from bodywork.targets.kubernetes.kinds import HTTP_ROUTE, JOB, POD, SECRET
 from bodywork.targets.kubernetes.manifests.autoscaler import autoscaler
 from bodywork.targets.kubernetes.manifests.budget import disruption_budget
 from bodywork.targets.kubernetes.manifests.containers import fetched
 from bodywork.targets.kubernetes.manifests.controller import controller
 from bodywork.targets.kubernetes.manifests.deployment import deployment, released
 from bodywork.targets.kubernetes.manifests.job import job
-from bodywork.targets.kubernetes.manifests.namespace import namespace
+from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_of
 from bodywork.targets.kubernetes.manifests.route import gateway_reference, http_route, ingress
 from bodywork.targets.kubernetes.manifests.service import services
 from bodywork.targets.kubernetes.manifests.source import Source, gather, source_secret
@@ -35,17 +32,15 @@ IMAGE = os.environ.get("BODYWORK_TEST_IMAGE", "localhost/debian-python:3.11")
 
 
 @pytest.fixture
-async def restricted(api: Api) -> AsyncIterator[str]:
-    """A namespace as bodywork makes it."""
-    name = f"manifests-{uuid.uuid4().hex[:8]}"
+async def restricted(api: Api, namespace: str) -> str:
+    return await enforced(api, namespace)
+
+
+async def enforced(api: Api, name: str) -> str:
+    """A namespace made into one as bodywork makes them."""
     plan = plan_of()
-    await api.apply(namespace(plan.project, settings_of(plan, namespace=name)))
-    async with aclosing(api.watch(SERVICE_ACCOUNT, name, fields="metadata.name=default")) as seen:
-        async for one in seen:
-            if one.kind == "set":  # no pod can be made before
-                break
-    yield name
-    await api.delete(NAMESPACE, name)
+    await api.apply(namespace_of(plan.project, settings_of(plan, namespace=name)))
+    return name
 
 
 def objects(text: str, settings: Settings) -> list[dict[str, Any]]:

@@ -15,6 +15,8 @@ WORK = "/work"
 PROJECT = f"{WORK}/project"
 UV = f"{WORK}/bin/uv"
 CREDENTIAL = "/credential"
+PYTHON = "/opt/bodywork/bin/python3"
+"""bodywork has a Python of its own in its images: that of stages is not burdened with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,7 @@ def fetched(plan: Plan, settings: Settings, *, credential: str | None = None) ->
     return InitContainer(
         name="fetch",
         image=settings.tool_image,
-        command=("python3", "-m", "bodywork.targets.kubernetes.fetching"),
+        command=(PYTHON, "-m", "bodywork.targets.kubernetes.fetching"),
         variables={"BODYWORK_FETCH": json.dumps(wanted, sort_keys=True)},
         mounts=(SecretMount(secret=credential, path=CREDENTIAL),) if credential else (),
     )
@@ -77,7 +79,10 @@ def uv_for(stage: Stage, settings: Settings) -> InitContainer | None:
     if stage.image is None:
         return None
     folder = UV.rpartition("/")[0]
-    copy = f"import os, shutil, uv; os.makedirs({folder!r}); shutil.copy(uv.find_uv_bin(), {UV!r})"
+    copy = f"os.makedirs({folder!r}, exist_ok=True); shutil.copy(shutil.which('uv'), {UV!r})"
     return InitContainer(
-        name="uv", image=settings.image_for(stage.python), command=("python3", "-c", copy), memory=2**28
+        name="uv",
+        image=settings.image_for(stage.python),
+        command=("python3", "-c", f"import os, shutil; {copy}"),
+        memory=2**28,
     )
