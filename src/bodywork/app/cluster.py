@@ -20,13 +20,15 @@ from bodywork.errors import BodyworkError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
-from bodywork.targets.kubernetes import store
+from bodywork.targets.kubernetes import labels, store
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.holder import Identity
 from bodywork.targets.kubernetes.incluster import ACCOUNT
-from bodywork.targets.kubernetes.kinds import NAMESPACE
+from bodywork.targets.kubernetes.jobs import complete, failed
+from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, Object
 from bodywork.targets.kubernetes.lease import PipelineLease
 from bodywork.targets.kubernetes.location import Location, find
+from bodywork.targets.kubernetes.manifests.controller import CONTROLLER, controller
 from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_object
 from bodywork.targets.kubernetes.records import ClusterRecords
 from bodywork.targets.kubernetes.settings import Settings
@@ -116,15 +118,32 @@ class ClusterSite:
         async with lease.hold(run, wait=wait, on_cancel=cancel.set if cancel else lambda: None):
             yield
 
+    def check_detach(self) -> None:
+        """It always can."""
+
+    async def detach(self, plan: Plan) -> None:
+        for one in controller(plan, self._settings(plan.project), variables={}):
+            await self._api.apply(one)
+
     async def holder(self, pipeline: str) -> Holder | None:
-        held = await (await self._lease(pipeline)).holder()
-        return Holder(run=held.run, who=held.who) if held else None
+        """A controller in the cluster counts from the moment on that its Job is there."""
+        if held := await (await self._lease(pipeline)).holder():
+            return Holder(run=held.run, who=held.who)
+        for one in await self._controllers(pipeline):
+            metadata = one["metadata"]
+            return Holder(run=metadata["labels"][labels.RUN], who=f"Job {metadata['name']}, which starts")
+        return None
 
     async def ask_to_stop(self, pipeline: str) -> None:
         lease, deadline = await self._lease(pipeline), time.monotonic() + PATIENCE
         first = await lease.holder()
+        if first is None:  # nobody has begun: nobody shall
+            for one in await self._controllers(pipeline):
+                metadata = one["metadata"]
+                await self._api.delete(JOB, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+            return
         await lease.ask_to_stop()
-        while first and (now := await lease.holder()) is not None and now.run == first.run:
+        while (now := await lease.holder()) is not None and now.run == first.run:
             if time.monotonic() > deadline:
                 raise UnreachableError(
                     f"run {now.run} ({now.who}) did not end within {PATIENCE:.0f} s",
@@ -161,6 +180,13 @@ class ClusterSite:
     async def settings(self, pipeline: str) -> Settings:
         """Where and how a pipeline runs: as its project says, or as its newest run did."""
         return self._settings(await self._project(pipeline))
+
+    async def _controllers(self, pipeline: str) -> list[Object]:
+        """The Jobs of detached runs that have not ended."""
+        project = await self._project(pipeline)
+        chosen = {labels.PIPELINE: project.object_name, labels.KIND: CONTROLLER}
+        found = await self._api.list(JOB, self._settings(project).namespace, labels=chosen)
+        return [one for one in found if not complete(one) and not failed(one)]
 
     async def _locate(self, pipeline: str, digest: str) -> Location | None:
         """Where an artifact of an earlier run, or of this one before it was resumed, is in the store."""

@@ -40,6 +40,7 @@ class Request:
     offline: bool = False
     pass_env: frozenset[str] = frozenset()
     ssh_key: str | None = None
+    detach: bool = False
 
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
@@ -77,6 +78,8 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
             open_site(parts, request.where, checkout.project) as site,
             site.hold(pipeline, run, wait=request.wait, cancel=cancel),
         ):
+            if request.detach:
+                site.check_detach()
             planned, tree = await _plan(parts, site, request, checkout, run, watcher)
             target = await site.target(pipeline, tree=tree, pass_env=request.pass_env)
             await _refuse_in_vain(site, planned)
@@ -84,6 +87,8 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
             _say_what_is_built(parts, site, planned, watcher)
             watcher.planned(planned)
             await site.records.begin(record_of(planned, "deploy"), planned)
+            if request.detach:
+                return await _leave(site, target, planned)
             return await carry_out(
                 site.records,
                 planned,
@@ -97,6 +102,16 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     outcome = asyncio.run(work())
     parts.trees.trim()
     return outcome
+
+
+async def _leave(site: Site, target: Target, planned: Plan) -> Outcome:
+    """Leave the run to the target, with everything there that only this machine has."""
+    try:
+        await asyncio.gather(*(target.prepare(planned, one) for one in planned.all_stages))
+        await site.detach(planned)
+    finally:
+        await target.close(planned)
+    return Outcome(pipeline=planned.pipeline, run=planned.run, state=RunState.RUNNING, reason="")
 
 
 def _say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher) -> None:

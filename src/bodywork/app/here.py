@@ -19,7 +19,7 @@ from bodywork.app.log_files import follow_files
 from bodywork.app.records import LocalRecords
 from bodywork.app.secrets import require
 from bodywork.app.site import Chunk, Holder
-from bodywork.errors import UnreachableError
+from bodywork.errors import UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
@@ -77,6 +77,15 @@ class LocalSite:
         """Other commands ask by SIGTERM, not by `cancel`."""
         async with hold(self._lock(pipeline), run, pipeline=pipeline, wait=wait):
             yield
+
+    def check_detach(self) -> None:
+        raise UsageError(
+            "--detach: on this machine, a run is carried out by the command that begins it",
+            hint="let it go on without the terminal: nohup bodywork deploy ... &",
+        )
+
+    async def detach(self, plan: Plan) -> None:
+        self.check_detach()
 
     async def holder(self, pipeline: str) -> Holder | None:
         held = holder(self._lock(pipeline))

@@ -81,6 +81,14 @@ class Site(Protocol):
         """
         ...
 
+    def check_detach(self) -> None:
+        """Raises UsageError where a run cannot be left to the target itself."""
+        ...
+
+    async def detach(self, plan: Plan) -> None:
+        """Leave a recorded run to the target itself."""
+        ...
+
     async def holder(self, pipeline: str) -> Holder | None:
         """The run in progress; None when there is none."""
         ...

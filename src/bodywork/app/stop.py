@@ -28,7 +28,9 @@ def stop(parts: Parts, where: Where, pipeline: str) -> RunRecord | None:
             newest = next((r for r in await records_of(site, pipeline) if r.target == site.name), None)
             if held := await site.holder(pipeline):
                 await site.ask_to_stop(pipeline)
-                return await site.records.run(held.run) if held.run else newest
+                newest = await site.records.run(held.run) if held.run else newest
+                if newest is None or newest.state is not RunState.RUNNING:
+                    return newest
             if newest is None or await state_of(site, newest) is not RunState.INTERRUPTED:
                 return None
             async with site.hold(pipeline, newest.run):

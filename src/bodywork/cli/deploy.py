@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 @click.option(
     "--pass-env", multiple=True, metavar="NAME", help="Let stages see this variable of your environment."
 )
+@click.option(
+    "--detach", is_flag=True, help="On kubernetes: let the cluster carry the run out, and do not wait for it."
+)
 @options.output
-def command(request: Request, fail_fast: bool, wait: bool, pass_env: tuple[str, ...], output: str) -> int:
+def command(
+    request: Request, fail_fast: bool, wait: bool, pass_env: tuple[str, ...], detach: bool, output: str
+) -> int:
     """Run the workflow of the project in REPOSITORY at one commit.
 
     REPOSITORY is a folder of this machine or the URL of a Git repository (default: this folder).
@@ -35,7 +40,7 @@ def command(request: Request, fail_fast: bool, wait: bool, pass_env: tuple[str, 
     from bodywork.cli.ended import finish
     from bodywork.cli.run_view import RunWatcher
 
-    request = replace(request, fail_fast=fail_fast, wait=wait, pass_env=frozenset(pass_env))
+    request = replace(request, fail_fast=fail_fast, wait=wait, pass_env=frozenset(pass_env), detach=detach)
     with RunWatcher(output) as watcher:
         parts = Parts(Parts.ours_now(), note=watcher.note)
         outcome = deploy(parts, request, watcher)

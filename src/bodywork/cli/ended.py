@@ -35,6 +35,13 @@ def finish(parts: Parts, where: Where, outcome: Outcome, output: str) -> int:
         for line in service_lines(now.services):
             click.echo(line)
     name = shlex.quote(outcome.pipeline)
+    if outcome.state is RunState.RUNNING:
+        click.echo(
+            f"run {outcome.run} goes on in the cluster; see it: "
+            f"bodywork logs {name} --follow --target {where.target}",
+            err=True,
+        )
+        return 0
     if outcome.state is RunState.CANCELLED:
         click.echo(f"run {outcome.run} was cancelled; go on with: bodywork resume {name}", err=True)
         return 130
