@@ -286,6 +286,7 @@ class Way:
     def __init__(self, host: str, port: int) -> None:
         self._there = (host, port)
         self._open: list[asyncio.StreamWriter] = []
+        self._passing: list[asyncio.Future[list[None]]] = []
         self.is_cut = False
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -294,7 +295,24 @@ class Way:
             return
         there = await asyncio.open_connection(*self._there)
         self._open += [writer, there[1]]
-        await asyncio.gather(_pass(reader, there[1]), _pass(there[0], writer))
+        passing = asyncio.gather(_pass(reader, there[1]), _pass(there[0], writer))
+        self._passing.append(passing)
+        await passing
+
+    @asynccontextmanager
+    async def open(self, kubeconfig: Path, copy: Path) -> AsyncIterator[Api]:
+        """The cluster by this way."""
+        server = await asyncio.start_server(self.connect, "127.0.0.1", 0)
+        host, port = server.sockets[0].getsockname()
+        config = yaml.safe_load(kubeconfig.read_text())
+        cluster = config["clusters"][0]["cluster"]
+        cluster.update({"server": f"https://{host}:{port}", "tls-server-name": self._there[0]})
+        copy.write_text(yaml.safe_dump(config))
+        async with Api.open({**os.environ, "KUBECONFIG": str(copy)}, patience=90) as api:
+            yield api
+        server.close()
+        self.cut()
+        await asyncio.gather(*self._passing, return_exceptions=True)
 
     def cut(self) -> None:
         self.is_cut = True
@@ -314,30 +332,26 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def test_a_cluster_that_is_away_for_long_takes_the_lease_from_nobody(
     kubeconfig: Path, namespace: str, tmp_path: Path
 ) -> None:
-    config = yaml.safe_load(kubeconfig.read_text())
-    (cluster,) = (entry["cluster"] for entry in config["clusters"])
-    real = urlsplit(cluster["server"])
-    way = Way(real.hostname or "", real.port or 443)
-    server = await asyncio.start_server(way.connect, "127.0.0.1", 0)
-    host, port = server.sockets[0].getsockname()
-    cluster.update({"server": f"https://{host}:{port}", "tls-server-name": real.hostname})
-    path = tmp_path / "kubeconfig"
-    path.write_text(yaml.safe_dump(config))
-    ours = {**os.environ, "KUBECONFIG": str(path)}
-    async with Api.open(ours) as api, Api.open(ours, patience=90) as another:
+    real = urlsplit(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"])
+    ways = [Way(real.hostname or "", real.port or 443) for _ in range(2)]
+    async with (
+        ways[0].open(kubeconfig, tmp_path / "a") as api,
+        ways[1].open(kubeconfig, tmp_path / "b") as another,
+    ):
+        waiting = a_lease(another, namespace).hold("run-2", wait=True, on_cancel=never)
         async with a_lease(api, namespace, ELSEWHERE).hold("run-1", on_cancel=never):
-            waiting = a_lease(another, namespace).hold("run-2", wait=True, on_cancel=never)
             entering = asyncio.create_task(waiting.__aenter__())
             await asyncio.sleep(3)
-            way.cut()
-            await asyncio.sleep(40)
-            way.is_cut = False
-            await asyncio.sleep(12)
+            for way in ways:
+                way.cut()
+            await asyncio.sleep(36)
+            ways[1].is_cut = False  # the other one sees a lease that was not renewed for long
+            await asyncio.sleep(8)
+            ways[0].is_cut = False
+            await asyncio.sleep(8)
             assert not entering.done()
             held = await a_lease(api, namespace).holder()
             assert held is not None
             assert held.run == "run-1"
         await asyncio.wait_for(entering, 5)
-        entering.result()
         await waiting.__aexit__(None, None, None)
-    server.close()

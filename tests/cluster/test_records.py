@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bodywork.errors import BusyError, ForbiddenError, NotFoundError, UsageError
+from bodywork.errors import BusyError, ForbiddenError, NotFoundError, UnreachableError, UsageError
 from bodywork.run.events import Event, RunEnded, RunStarted, StageEnded, StagePrepared, StageStarted
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
@@ -193,6 +193,39 @@ async def test_a_lost_answer_or_a_label_of_others_is_no_other_writer(
     assert [event.at for event in await here.events(run)] == [1.0, 2.0, 3.0, 4.0]
 
 
+async def test_events_that_come_together_are_written_together_in_their_order(
+    here: ClusterRecords, there: ClusterRecords, run: str
+) -> None:
+    events = [RunStarted(at=1.0, run=run), *prepared(400), ended(2.0, RunState.FAILED, "no")]
+    events += [RunStarted(at=3.0, run=run, resumed=True), *prepared(7), ended(4.0)]
+    began = time.monotonic()
+    await asyncio.gather(*(here.add(run, replace(event, at=n)) for n, event in enumerate(events)))
+    print(f"{1000 * (time.monotonic() - began) / len(events):.2f} ms for each event")
+    assert await there.events(run) == [replace(event, at=n) for n, event in enumerate(events)]
+    assert (await there.run(run)).state is RunState.SUCCEEDED
+
+
+async def test_what_could_not_be_written_goes_with_the_next(
+    here: ClusterRecords, api: Api, namespace: str, run: str
+) -> None:
+    await here.add(run, RunStarted(at=1.0, run=run))
+    for written in (False, True):
+        lost, number = StagePrepared(at=2.0 + written, stage="stage_0"), 2 + 2 * written
+        patch, away = api.patch, UnreachableError("the answer never came")
+
+        async def answer_is_lost(*call: Any, patch: Any = patch, arrives: bool = written) -> Any:
+            if arrives:
+                await patch(*call)
+            raise away  # noqa: B023
+
+        api.patch = answer_is_lost  # type: ignore[method-assign,assignment]
+        with pytest.raises(UnreachableError):
+            await here.add(run, lost)
+        api.patch = patch  # type: ignore[method-assign]
+        await here.add(run, StagePrepared(at=10.0 + number, stage="stage_1"))
+    assert [event.at for event in await here.events(run)] == [1.0, 2.0, 12.0, 3.0, 14.0]
+
+
 async def test_3000_events_of_1000_stages(
     here: ClusterRecords, there: ClusterRecords, api: Api, namespace: str
 ) -> None:
@@ -208,15 +241,16 @@ async def test_3000_events_of_1000_stages(
         events.append(StageEnded(at=at, stage=name, state=StageState.SUCCEEDED, outputs=outputs))
     events.append(ended(2_000.0))
     began = time.monotonic()
-    for event in events[:-1]:
+    for event in events[:300]:
         await here.add(planned.run, event)
     took = time.monotonic() - began
+    await asyncio.gather(*(here.add(planned.run, event) for event in events[300:-1]))
     release = a_release(planned, 2_000.0)
     await here.add(planned.run, events[-1], release=release)
 
     sizes = everything(await api.list(CONFIG_MAP, namespace, labels="bodywork/record"))
     largest = max(sizes, key=lambda name: sizes[name])
-    print(f"{len(events)} events: {1000 * took / len(events):.1f} ms each, {len(sizes)} objects,")
+    print(f"{len(events)} events: {1000 * took / 300:.1f} ms each, {len(sizes)} objects,")
     print(f"the largest is {largest} with {sizes[largest]} bytes")
     assert sizes[largest] < LIMIT
     began = time.monotonic()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bodywork.errors import BusyError
 from bodywork.run.events import Event
@@ -16,6 +17,13 @@ from bodywork.run.ledger import Release, RunRecord
 from bodywork.targets.kubernetes import entries, run_objects
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api, ConflictError
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, Object
+
+
+@dataclass
+class _Entry:
+    event: Event
+    release: Release | None
+    written: bool = False
 
 
 class RunWriter:
@@ -30,34 +38,71 @@ class RunWriter:
         self._record = run_objects.record_of(self._main, target)
         self._chunks = len(objects) - 1
         self._number = sum(len(entries.event_keys(obj)) for obj in objects)
+        self._waiting: list[_Entry] = []
         self._one_by_one = asyncio.Lock()
 
     async def add(self, event: Event, release: Release | None = None) -> None:
         """Write an event, the release that it makes and what follows for the run's record.
 
-        An end is written before the record has it, and a new beginning after: of a record that
-        says `running`, the last event tells whether that still is so. Raises BusyError when
-        another command has written to the run.
+        Events that come while another is being written go into the next request together, in
+        their order. One that could not be written (UnreachableError) may have been, all the same:
+        it goes with the next one. Raises BusyError when another command has written to the run.
         """
+        entry = next((one for one in self._waiting if one.event == event), None)
+        if entry is None:
+            entry = _Entry(event, release)
+            self._waiting.append(entry)
         async with self._one_by_one:
-            before, self._record = self._record, run_objects.following(self._record, event)
-            changed = self._record != before
-            texts = {entries.event_key(self._number + 1): run_objects.encode_short(event)}
-            if release is not None:
-                texts["release"] = run_objects.encode_release(release)
-            if changed and not self._record.state.ended:
-                await self._write_first({})
-            await self._write(texts)
-            self._number += 1
-            if self._last is not self._main and self._record.state.ended:
-                texts.pop(entries.event_key(self._number))
-                await self._write_first(texts)
+            while not entry.written:
+                await self._write_next()
 
-    async def _write(self, texts: Mapping[str, str]) -> None:
+    async def _write_next(self) -> None:
+        """Write an event by which the run's record changes, or all before the next such event."""
+        first = self._waiting[0]
+        record = run_objects.following(self._record, first.event)
+        if record is not self._record:
+            await self._turn(record, first)
+            done = [first]
+        else:
+            texts = self._plain_events()
+            await self._write(texts, record)
+            done = self._waiting[: len(texts)]
+        self._record = record
+        self._number += len(done)
+        del self._waiting[: len(done)]
+        for entry in done:
+            entry.written = True
+
+    def _plain_events(self) -> dict[str, str]:
+        """By key, the next events that leave the record as it is: no more than go into one object."""
+        texts: dict[str, str] = {}
+        for number, entry in enumerate(self._waiting, self._number + 1):
+            ends = run_objects.following(self._record, entry.event) is not self._record
+            if ends or sum(map(len, texts.values())) > entries.FULL:
+                break
+            texts[entries.event_key(number)] = run_objects.encode_short(entry.event)
+        return texts
+
+    async def _turn(self, record: RunRecord, entry: _Entry) -> None:
+        """Write an end or a new beginning.
+
+        An end is written before the record has it, and a new beginning after: of a record that
+        says `running`, the last event tells whether that still is so.
+        """
+        texts, made = {entries.event_key(self._number + 1): run_objects.encode_short(entry.event)}, {}
+        if entry.release is not None:
+            made = {"release": run_objects.encode_release(entry.release)}
+        if not record.state.ended:
+            await self._write_first({}, record)
+        await self._write({**texts, **made}, record)
+        if record.state.ended and self._last is not self._main:
+            await self._write_first(made, record)
+
+    async def _write(self, texts: Mapping[str, str], record: RunRecord) -> None:
         """Add texts to the last object, or to a new one when it is full."""
         if not entries.full(self._last):
             if self._last is self._main:
-                await self._write_first(texts)
+                await self._write_first(texts, record)
             else:
                 self._last = await self._add(self._last, entries.packed(texts))
             return
@@ -65,13 +110,14 @@ class RunWriter:
         try:
             self._last = await self._api.create(new)
         except AlreadyThereError:
-            self._last = await self._same(new, new)
+            found = await self._same({**new, "data": {}, "binaryData": {}}, new)
+            self._last = await self._add(found, entries.packed(texts))
         self._chunks += 1
 
-    async def _write_first(self, texts: Mapping[str, str]) -> None:
-        """Add texts to the first object, together with the record as it now is."""
+    async def _write_first(self, texts: Mapping[str, str], record: RunRecord) -> None:
+        """Add texts to the first object, together with the record as it then is."""
         is_last = self._last is self._main
-        plain = {"record": run_objects.encode_record(self._record)}
+        plain = {"record": run_objects.encode_record(record)}
         self._main = await self._add(self._main, entries.packed(texts, plain=plain))
         if is_last:
             self._last = self._main
@@ -91,17 +137,24 @@ class RunWriter:
                 obj = now
 
     async def _same(self, obj: Object, parts: Object) -> Object:
-        """The object as it is in the cluster, which must be as `obj`, with `parts` or without."""
+        """The object as it is in the cluster: as `obj`, with all of `parts`, with some or with none."""
         name, namespace = obj["metadata"]["name"], obj["metadata"]["namespace"]
         now = await self._api.get(CONFIG_MAP, name, namespace)
-        before = entries.contents(obj)
-        if now is None or entries.contents(now) not in (before, before | entries.contents(parts)):
+        if now is None or not _may_become(
+            entries.contents(obj), entries.contents(parts), entries.contents(now)
+        ):
             raise taken_over(self._record)
         return now
 
 
 def _holds(obj: Object, parts: Object) -> bool:
     return entries.contents(parts).items() <= entries.contents(obj).items()
+
+
+def _may_become(before: Mapping[str, str], added: Mapping[str, str], now: Mapping[str, str]) -> bool:
+    """Whether what is there now came about by nothing but writing some of `added`."""
+    known = before.keys() <= now.keys()
+    return known and all(now[key] in (before.get(key), added.get(key)) for key in now)
 
 
 def taken_over(record: RunRecord) -> BusyError:
