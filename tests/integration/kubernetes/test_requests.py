@@ -129,7 +129,11 @@ async def test_a_quota_that_cannot_keep_pace_is_asked_again(connect: Connect) ->
 
 @pytest.mark.parametrize(
     "reply",
-    [Reply(body=b"<html>Log in"), Reply(status=302, headers={"Location": "https://login.example"}, body=b"")],
+    [
+        Reply(body=b"<html>Log in"),
+        Reply(status=302, headers={"Location": "https://login.example"}, body=b""),
+        Reply(status=400, body=b"Client sent an HTTP request to an HTTPS server."),
+    ],
 )
 async def test_a_page_for_people_is_no_cluster(connect: Connect, reply: Reply) -> None:
     async with scripted(reply) as server:

@@ -33,7 +33,7 @@ class Plugin:
 
     api_version: str
     command: str
-    args: tuple[str, ...] = ()
+    args: tuple[str, ...] = field(default=(), repr=False)  # somebody's password may be among them
     env: Mapping[str, str] = field(default_factory=dict, repr=False)
     cluster: Mapping[str, Any] | None = None
     install_hint: str = ""

@@ -91,7 +91,7 @@ def error_of(status: Status, doing: str, access: Access) -> BodyworkError:
     """`doing` says what was asked for: `create job train in iris`."""
     words = status.words
     match status.code:
-        case code if code < 400:
+        case code if code < 400 or (code == 400 and not status.reason):
             return not_kubernetes(access)
         case 401:
             return _unknown(access)
@@ -115,7 +115,10 @@ def error_of(status: Status, doing: str, access: Access) -> BodyworkError:
                 f"the cluster {place(access)} failed to {doing}: {words}",
                 hint=f"see how it is with {kubectl(access, 'get --raw /readyz?verbose')}",
             )
-    return InvalidError(f"the cluster does not {doing}: {words}")
+    return InvalidError(
+        f"the cluster does not {doing}: {words}",
+        hint="change what bodywork.yaml gives there; if it gives nothing of it, please report it",
+    )
 
 
 def not_kubernetes(access: Access) -> BodyworkError:

@@ -11,7 +11,6 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from bodywork.errors import BodyworkError, MachineError, UnreachableError
@@ -56,7 +55,7 @@ async def ask(plugin: Plugin, user: User, environment: Mapping[str, str]) -> Cre
         )
     except CommandError as error:
         how = f"after {TIMEOUT:.0f} s" if error.code is None else f"with exit code {error.code}"
-        raise _failed(plugin, user, f"it ended {how}: {_last_lines(error.output)}") from error
+        raise _failed(plugin, user, f"it ended {how}:{_last_lines(error.output)}") from error
     except OSError as error:
         raise _failed(plugin, user, f"it cannot be started: {error.strerror}") from error
     return _read(done.stdout, plugin, user)
@@ -95,12 +94,11 @@ def _seconds(timestamp: str | None) -> float | None:
 
 def _last_lines(output: str) -> str:
     lines = output.strip().splitlines()[-_LAST_LINES:]
-    return "".join(f"\n    {line}" for line in lines) or "it printed nothing"
+    return "".join(f"\n    {line}" for line in lines) or " it printed nothing"
 
 
 def _failed(plugin: Plugin, user: User, why: str) -> BodyworkError:
-    by_hand = " ".join([Path(plugin.command).name, *plugin.args])
     return LoginError(
         f"user `{user.name}` logs in to the cluster by `{plugin.command}`, which gave no credentials: {why}",
-        hint=f"log in again with the tool that it belongs to, and see that it works: `{by_hand}`",
+        hint="log in again with the tool that it belongs to, and check with `kubectl auth whoami`",
     )
