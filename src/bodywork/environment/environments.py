@@ -84,6 +84,11 @@ class Environments:
         async with self._turns.turn(asked.key):
             return self._remembered(asked) or await self._new(asked, root or folder)
 
+    @property
+    def wheels(self) -> Path:
+        """The folder of packages that are files of a project, which locks name by their digests."""
+        return self._locks / "wheels"
+
     def load(self, digest: str) -> Lock:
         """The lock of that digest. Raises NotFoundError."""
         return self._shelf.load(digest)
@@ -147,7 +152,7 @@ class Environments:
 
     @cached_property
     def _wheels(self) -> Wheels:
-        return Wheels(self._locks / "wheels", self._uv)
+        return Wheels(self.wheels, self._uv)
 
     @cached_property
     def _resolver(self) -> Resolver:

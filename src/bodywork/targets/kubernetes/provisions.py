@@ -6,18 +6,27 @@ It is made once per run, by whichever stage is prepared first; the others wait f
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bodywork.environment import Environments, Lock
-from bodywork.errors import ForbiddenError, StageError
+from bodywork.errors import ForbiddenError, NotFoundError, StageError
 from bodywork.run.plan import Plan
+from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes import store as stores
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api
-from bodywork.targets.kubernetes.kinds import NAMESPACE
+from bodywork.targets.kubernetes.kinds import NAMESPACE, SECRET
 from bodywork.targets.kubernetes.manifests.namespace import namespace
-from bodywork.targets.kubernetes.manifests.source import Source, gather, source_secret
+from bodywork.targets.kubernetes.manifests.source import (
+    CONTENT,
+    SOURCE,
+    Source,
+    gather,
+    source_in,
+    source_secret,
+)
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.store import PipelineStore
 
@@ -84,14 +93,31 @@ class Provider:
             return
 
     async def _gather(self, plan: Plan) -> tuple[Source, dict[str, Lock]]:
+        """From this machine, or as an earlier command left it in the cluster."""
         digests = {planned.environment for planned in plan.all_stages}
-        return await asyncio.to_thread(self._gathered, plan, digests)
+        with contextlib.suppress(NotFoundError):
+            if self.tree is not None:
+                return await asyncio.to_thread(self._gathered, self.tree / plan.source.folder, digests)
+        if source := await self._kept(plan, digests):
+            return source, source.locks()
+        raise StageError(
+            f"the files of commit {plan.source.commit[:12]} and its locks are not at hand: not on this "
+            f"machine, and no Secret of namespace {self.settings.namespace} has them any more",
+            hint="deploy the commit anew: bodywork deploy REPOSITORY --ref COMMIT",
+        )
 
-    def _gathered(self, plan: Plan, digests: Iterable[str]) -> tuple[Source, dict[str, Lock]]:
-        if self.tree is None:
-            raise StageError(f"the files of commit {plan.source.commit} are not at hand")
+    def _gathered(self, folder: Path, digests: Iterable[str]) -> tuple[Source, dict[str, Lock]]:
         locks = {digest: self.environments.load(digest) for digest in sorted(digests)}
-        return gather(self.tree / plan.source.folder, locks.values()), locks
+        return gather(folder, locks.values(), wheels=self.environments.wheels), locks
+
+    async def _kept(self, plan: Plan, digests: set[str]) -> Source | None:
+        """The Secret of a run of the same commit that has all the locks."""
+        chosen = {**labels.of_pipeline(plan.project), CONTENT: SOURCE, labels.COMMIT: plan.source.commit}
+        for secret in await self.api.list(SECRET, self.settings.namespace, labels=chosen):
+            source = source_in(secret)
+            if digests <= source.locks().keys():
+                return source
+        return None
 
 
 async def ensure_namespace(api: Api, plan: Plan, settings: Settings) -> None:

@@ -160,7 +160,11 @@ def needs_wheels(lock: Lock) -> bool:
 
 def lock_key(lock: Lock) -> str:
     """The name of a lock among the files of a run."""
-    return f"lock-{lock.digest[:16]}.gz"
+    return lock_file(lock.digest)
+
+
+def lock_file(digest: str) -> str:
+    return f"lock-{digest[:16]}.gz"
 
 
 def input_file(plan: Plan, wanted: Input) -> str:

@@ -10,6 +10,7 @@ import base64
 import gzip
 import hashlib
 import io
+import json
 import math
 import re
 import stat
@@ -27,7 +28,8 @@ from bodywork.errors import UsageError
 from bodywork.run.plan import Plan
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import Object
-from bodywork.targets.kubernetes.manifests.launch import ARCHIVE, WHEELS, lock_key
+from bodywork.targets.kubernetes.manifests.launch import ARCHIVE, WHEELS, lock_file, lock_key
+from bodywork.targets.kubernetes.manifests.locks import decoded_lock, encoded_lock
 from bodywork.targets.kubernetes.settings import Settings
 
 if TYPE_CHECKING:
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
 
 CONTENT = f"{labels.PREFIX}content"
 SOURCE = "source"
+LOCKS = "locks.json.gz"
+"""What is known of each lock besides its text, by digest: a command elsewhere can go on with the run."""
 LARGEST = 2**20
 """Bytes that all values of a Secret may have together."""
 LARGEST_PROJECT = 900_000
@@ -50,6 +54,14 @@ class Source:
     @property
     def whole(self) -> bool:
         return ARCHIVE in self.files
+
+    def locks(self) -> dict[str, Lock]:
+        """The locks that it was gathered from, by digest."""
+        facts = json.loads(gzip.decompress(self.files.get(LOCKS, packed(b"{}"))))
+        return {
+            digest: decoded_lock(said, gzip.decompress(self.files[lock_file(digest)]).decode())
+            for digest, said in facts.items()
+        }
 
     @property
     def name(self) -> str:
@@ -67,6 +79,7 @@ def gather(project: Path, locks: Collection[Lock], *, wheels: Path | None = None
     out if it is too big. Raises UsageError when the rest alone is.
     """
     files = {**runtime_files(), **{lock_key(lock): packed(lock.text.encode()) for lock in locks}}
+    files[LOCKS] = packed(json.dumps({lock.digest: encoded_lock(lock) for lock in locks}).encode())
     kept = kept_wheels(wheels, locks) if wheels else {}
     room = LARGEST - sum(map(len, files.values()))
     if room < 0:
@@ -92,12 +105,21 @@ def source_secret(plan: Plan, source: Source, settings: Settings) -> Object:
         "metadata": {
             "name": source.name,
             "namespace": settings.namespace,
-            "labels": {**labels.of_pipeline(plan.project), CONTENT: SOURCE},
+            "labels": {
+                **labels.of_pipeline(plan.project),
+                CONTENT: SOURCE,
+                labels.COMMIT: plan.source.commit,
+            },
         },
         "type": "Opaque",
         "immutable": True,
         "data": {name: base64.b64encode(data).decode() for name, data in sorted(source.files.items())},
     }
+
+
+def source_in(secret: Object) -> Source:
+    """What `source_secret` put into a Secret."""
+    return Source(files={name: base64.b64decode(data) for name, data in secret["data"].items()})
 
 
 def runtime_files() -> dict[str, bytes]:
