@@ -1,8 +1,11 @@
 """Addresses of stores: what is read, how it is written again, and what is refused with which words."""
 
+import base64
+
 import pytest
 
 from bodywork.artifacts.address import Address
+from bodywork.artifacts.objects import ObjectStore
 from bodywork.errors import UsageError
 
 
@@ -61,3 +64,29 @@ def test_keys_are_under_the_prefix() -> None:
     assert Address.parse("s3://models/iris").key("run", "model") == "iris/run/model"
     assert Address.parse("s3://models").key("run", "model") == "run/model"
     assert Address.parse("file:///srv").key("run", "model") == "run/model"
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "words"),
+    [
+        ("az://models/iris", {}, "cannot be opened: Account must be specified"),
+        ("gs://models/iris", {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere"}, "Unable to open .* /nowhere"),
+    ],
+)
+def test_settings_that_no_store_can_be_opened_with_are_said(
+    text: str, variables: dict[str, str], words: str
+) -> None:
+    with pytest.raises(UsageError, match=words) as raised:
+        ObjectStore(Address.parse(text), variables)
+    assert "AZURE_" in str(raised.value.hint) or "GOOGLE_" in str(raised.value.hint)
+
+
+def test_each_cloud_signs_with_its_own_credential() -> None:
+    key = base64.b64encode(b"k" * 32).decode()
+    azure = {"AZURE_STORAGE_ACCOUNT_NAME": "team", "AZURE_STORAGE_ACCOUNT_KEY": key}
+    signed = ObjectStore(Address.parse("az://models/iris"), azure).sign("PUT", "run/model")
+    assert signed.startswith("https://team.blob.core.windows.net/models/iris/run/model?")
+    amazon = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "key", "AWS_REGION": "eu-west-1"}
+    signed = ObjectStore(Address.parse("s3://models/iris"), amazon).sign("PUT", "run/model")
+    assert signed.startswith("https://s3.eu-west-1.amazonaws.com/models/iris/run/model?")
+    assert "X-Amz-Expires=604800" in signed

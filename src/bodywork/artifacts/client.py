@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from bodywork.artifacts import aws
 from bodywork.artifacts.address import Address
+from bodywork.artifacts.failure import unopened
 from bodywork.errors import MachineError
 
 if TYPE_CHECKING:
@@ -53,12 +54,16 @@ def client(address: Address, variables: Mapping[str, str], patience: float) -> O
     """
     require()
     retries: RetryConfig = {"max_retries": 20, "retry_timeout": timedelta(seconds=patience)}
-    if address.scheme == "s3":
-        return _s3(address, variables, retries)
-    if address.scheme == "gs":
-        return _google(address, variables, retries)
-    if address.scheme == "az":
-        return _azure(address, variables, retries)
+    from obstore.exceptions import BaseError
+
+    kinds = {"s3": _s3, "gs": _google, "az": _azure, "file": _folder}
+    try:
+        return kinds[address.scheme](address, variables, retries)
+    except (BaseError, ValueError) as error:
+        raise unopened(error, address) from error
+
+
+def _folder(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:
     from obstore.store import LocalStore
 
     return LocalStore(Path(address.prefix), mkdir=True)
@@ -70,7 +75,7 @@ def _s3(address: Address, variables: Mapping[str, str], retries: RetryConfig) ->
     found = aws.find(variables)
     region = address.region or found.region or "us-east-1"
     # Always said, since the library would otherwise take what its own process' environment says.
-    endpoint = address.endpoint or found.endpoint or f"https://s3.{region}.amazonaws.com"
+    endpoint = address.endpoint or found.endpoint or f"https://s3.{region}.{_domain(region)}"
     config: dict[str, Any] = {"endpoint": endpoint, "region": region, "virtual_hosted_style_request": False}
     if found.credential is None:
         identity = {"role_arn": "AWS_ROLE_ARN", "web_identity_token_file": "AWS_WEB_IDENTITY_TOKEN_FILE"}
@@ -82,6 +87,10 @@ def _s3(address: Address, variables: Mapping[str, str], retries: RetryConfig) ->
         retry_config=retries,
         credential_provider=found.credential,
     )
+
+
+def _domain(region: str) -> str:
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
 def _google(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:

@@ -31,6 +31,15 @@ class DeniedError(UsageError):
     """The store knows who asks, and does not let them."""
 
 
+def unopened(error: Exception, address: Address) -> BodyworkError:
+    """What is wrong with the settings that a store was to be opened with."""
+    said = str(error).partition("\n")[0].partition(" error: ")
+    return UsageError(
+        f"the store {address} cannot be opened: {said[2] or said[0]}",
+        hint=f"set {KEYS[address.scheme]}, or the secret that holds them",
+    )
+
+
 def sentence(error: Exception, address: Address, doing: str, key: str = "") -> BodyworkError:
     """The error that `doing` something ("read", "write" ...) with `key` of a store ended with."""
     if isinstance(error, BodyworkError):

@@ -132,10 +132,13 @@ async def lacks(api: Api, plan: Plan, settings: Settings, variables: Mapping[str
             return await _lacks_room(api, settings.namespace)
         address = _reachable(plan.project.store)
         secret = await _given_secret(api, settings.namespace, GIVEN)
-        await asyncio.to_thread(_opened, address, secret, variables)
+        signer = await asyncio.to_thread(_opened, address, secret, variables, patience=3.0)
         await _reading_secret(api, plan.project, settings.namespace, address)
+        await asyncio.to_thread(signer.check)
     except UsageError as error:
         return f"{error.message}; {error.hint}" if error.hint else error.message
+    except UnreachableError:  # by this machine; pods may well reach it
+        return ""
     return ""
 
 
@@ -194,9 +197,15 @@ def _reachable(store: str) -> Address:
     return address
 
 
-def _opened(address: Address, secret: Mapping[str, str] | None, variables: Mapping[str, str]) -> ObjectStore:
+def _opened(
+    address: Address,
+    secret: Mapping[str, str] | None,
+    variables: Mapping[str, str],
+    *,
+    patience: float = 10.0,
+) -> ObjectStore:
     """With what the Secret holds, else as the clouds' own tools here would open it."""
-    return ObjectStore(address, variables if secret is None else secret, patience=10.0)
+    return ObjectStore(address, variables if secret is None else secret, patience=patience)
 
 
 async def _given_secret(api: Api, namespace: str, name: str) -> dict[str, str] | None:
