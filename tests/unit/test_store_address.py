@@ -1,12 +1,13 @@
 """Addresses of stores: what is read, how it is written again, and what is refused with which words."""
 
 import base64
+import sys
 
 import pytest
 
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.objects import ObjectStore
-from bodywork.errors import UsageError
+from bodywork.errors import MachineError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -90,3 +91,10 @@ def test_each_cloud_signs_with_its_own_credential() -> None:
     signed = ObjectStore(Address.parse("s3://models/iris"), amazon).sign("PUT", "run/model")
     assert signed.startswith("https://s3.eu-west-1.amazonaws.com/models/iris/run/model?")
     assert "X-Amz-Expires=604800" in signed
+
+
+def test_a_missing_package_is_said_with_what_installs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    with pytest.raises(MachineError, match="need the package obstore") as raised:
+        ObjectStore(Address.parse("s3://models/iris"), {})
+    assert raised.value.hint == "pip install 'bodywork[kubernetes]'"
