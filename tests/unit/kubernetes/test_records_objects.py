@@ -99,7 +99,7 @@ def test_an_object_is_full_long_before_it_is_too_big() -> None:
         ended = StageEnded(at=float(number), stage=f"stage_{number}", state=StageState.SUCCEEDED)
         added = entries.packed({entries.event_key(number): run_objects.encode_short(ended)})
         obj = {"data": {**obj.get("data", {}), **added["data"]}}
-    assert number > 50
+    assert number > 30
     assert len(json.dumps(obj)) < LIMIT / 3
 
 
