@@ -12,9 +12,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING or __package__:
     from bodywork.stage import installing
     from bodywork.stage.failure import FailedError
+    from bodywork.stage.turn import take
 else:
     import installing
     from failure import FailedError
+    from turn import take
 if TYPE_CHECKING:
     from typing import Callable, FrozenSet, List, Tuple
 
@@ -25,11 +27,23 @@ WHEELS = "BODYWORK_WHEELS"
 
 
 def sweep(path: str) -> None:
-    """Remove what builders of this environment that were killed have left. It is our turn."""
-    folder, name = os.path.split(path)
+    """Remove what killed builders have left: of this environment, and of those that nobody makes now."""
+    folder, mine = os.path.split(path)
     for left in os.listdir(folder):
-        if left.startswith(name + ".") and left.endswith(".tmp"):
+        name, _, rest = left.partition(".")
+        if rest.endswith("tmp") and (name == mine or abandoned(os.path.join(folder, name + ".lock"))):
             shutil.rmtree(os.path.join(folder, left), ignore_errors=True)
+
+
+def abandoned(lock: str) -> bool:
+    """Whether nobody has this lock, as far as the file system knows."""
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        return take(descriptor)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
 
 
 class Builder:

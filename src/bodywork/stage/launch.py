@@ -68,6 +68,7 @@ class Launch:
         signal.setitimer(signal.ITIMER_REAL, order.prepare_timeout or 0.0)
         check_python(order.python)
         self._place.make_room()
+        os.environ.update(self._place.without_proxy(os.environ))
         os.environ.update(HOME=self._place.home, TMPDIR=self._place.scratch)
         if order.source is not None:
             archive.unpack(order.source, order.project, links=True)

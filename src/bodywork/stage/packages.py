@@ -9,14 +9,16 @@ Nothing is compiled beforehand: Python keeps the bytecode of what the stage impo
 takes a fraction of the time of compiling all that is installed.
 """
 
-import errno
-import fcntl
 import os
 import sys
 from importlib.machinery import EXTENSION_SUFFIXES
 from zlib import crc32
 
 TYPE_CHECKING = False
+if TYPE_CHECKING or __package__:
+    from bodywork.stage.turn import Turn
+else:
+    from turn import Turn
 if TYPE_CHECKING:
     from typing import Callable
 
@@ -31,7 +33,7 @@ def provide(lock: "Lock", cache: str, work: str, say: "Callable[[str], None]") -
     if os.path.exists(python):
         return python
     os.makedirs(folder, exist_ok=True)
-    with Turn(path + ".lock"):
+    with Turn(path + ".lock", say):
         if not os.path.exists(python):
             make(lock, path, cache, work, say)
     return python
@@ -51,21 +53,3 @@ def make(lock: "Lock", path: str, cache: str, work: str, say: "Callable[[str], N
         from building import Builder, sweep
     sweep(path)
     Builder(lock, path, cache, work, say).build()
-
-
-class Turn:
-    """One builder at a time, where the file system of the cache knows locks."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-
-    def __enter__(self) -> None:
-        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-        except OSError as error:
-            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL):
-                raise
-
-    def __exit__(self, *ended: object) -> None:
-        os.close(self._descriptor)

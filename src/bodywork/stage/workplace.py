@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from bodywork.stage.order import Order
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8")
+NEARBY = ("localhost", "127.0.0.1", "::1", "127.0.0.0/8", ".svc", ".cluster.local")
 
 
 class Workplace:
@@ -75,14 +75,14 @@ class Workplace:
             found[artifact_variable("OUTPUT", output.name)] = self.output(output.file)
         for one in order.inputs:
             found[artifact_variable("INPUT", one.name)] = self.input(one.name, one.file)
-        found.update(self._without_proxy(ours))
+        found.update(self.without_proxy(ours))
         own = {name: value for name, value in found.items() if name not in order.given}
         return dict(ours, **own)
 
-    def _without_proxy(self, ours: "Mapping[str, str]") -> "Dict[str, str]":
-        """Services of this pipeline are never asked for through a proxy."""
+    def without_proxy(self, ours: "Mapping[str, str]") -> "Dict[str, str]":
+        """Nothing in the cluster is asked for through a proxy."""
         kept = ours.get("NO_PROXY") or ours.get("no_proxy") or ""
-        names = ",".join([*filter(None, kept.split(",")), *LOCAL_HOSTS, *sorted(self._order.hosts)])
+        names = ",".join([*filter(None, kept.split(",")), *NEARBY, *sorted(self._order.hosts)])
         return {"NO_PROXY": names, "no_proxy": names}
 
 

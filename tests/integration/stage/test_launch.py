@@ -7,11 +7,12 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import interpreter
+from .conftest import fetch, interpreter
 from .pod import Pod
 
 TELL = """
@@ -77,7 +78,9 @@ def test_variables_of_the_project_file_win(pod: Pod) -> None:
     *_, variables = json.loads(pod.run(TELL).own[0])
     assert (variables["HOME"], variables["PYTHONPATH"]) == ("/given", "/given/path")
     assert variables["TMPDIR"] == str(pod.work / "tmp")
-    assert variables["NO_PROXY"] == "example.org,localhost,127.0.0.1,::1,127.0.0.0/8,iris--serve,serve"
+    assert variables["NO_PROXY"] == (
+        "example.org,localhost,127.0.0.1,::1,127.0.0.0/8,.svc,.cluster.local,iris--serve,serve"
+    )
 
 
 def test_another_python_than_that_of_the_lock_is_refused(pod: Pod) -> None:
@@ -151,6 +154,32 @@ def test_a_service_goes_on_for_a_while_after_it_was_asked_to_end(pod: Pod) -> No
     ended = running.wait()
     assert 0.9 < float(ended.own[-1].split()[-1]) - asked < 5
     assert ended.code == 7
+
+
+def test_a_service_that_binds_the_loopback_is_reached_from_outside(
+    pod: Pod, free_port: Callable[[], int]
+) -> None:
+    port = free_port()
+    pod.project(
+        {
+            "pipeline/train.py": f"""
+from http.server import HTTPServer, BaseHTTPRequestHandler
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", "2"); self.end_headers()
+        self.wfile.write(b"ok")
+server = HTTPServer(("127.0.0.1", {port}), Handler)
+print("up", flush=True)
+server.serve_forever()
+"""
+        }
+    )
+    pod.change = {"port": port}
+    running = pod.start()
+    running.until("up")
+    assert fetch(port, "127.0.0.2") == "ok"
+    running.send(signal.SIGTERM)
+    assert running.wait().code == 143
 
 
 def test_a_module_that_nobody_else_ends_is_ended(pod: Pod) -> None:
