@@ -193,7 +193,11 @@ def main() -> int:
     for number in ENDING:
         signal.signal(number, ended)
     signal.signal(signal.SIGALRM, late)
-    launch = Launch(Order(json.loads(os.environ.pop("BODYWORK_LAUNCH"))))
+    told = os.environ.pop("BODYWORK_LAUNCH", None)
+    if told is None:
+        say("BODYWORK_LAUNCH is not set: this is what runs a stage in its pod, not a command of its own")
+        return 2
+    launch = Launch(Order(json.loads(told)))
     report = launch.report
     try:
         failure = carry_out(launch)

@@ -6,13 +6,14 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import fetch, interpreter
+from .conftest import STAGE, fetch, interpreter
 from .pod import Pod
 
 TELL = """
@@ -64,6 +65,12 @@ def test_what_begins_the_time_limit_is_said_before_the_module_prints(pod: Pod) -
     assert first.startswith("bodywork: starting pipeline/train.py (packages ready after ")
     assert second == "mine"
     assert (ended.code, ended.said["reason"]) == (0, "")
+
+
+def test_it_is_no_command_of_its_own() -> None:
+    done = subprocess.run([sys.executable, "-I", "-S", str(STAGE / "launch.py")], capture_output=True, env={})
+    assert (done.returncode, done.stderr) == (2, b"")
+    assert done.stdout.startswith(b"bodywork: BODYWORK_LAUNCH is not set")
 
 
 def test_a_restarted_container_works_on_the_same_files_again(pod: Pod) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import socket
 import subprocess
 import sys
 import time
@@ -116,6 +118,23 @@ def test_an_index_that_cannot_be_reached_is_worth_another_attempt(pod: Pod) -> N
     assert (ended.code, ended.said["retry"]) == (97, True)
     assert ended.said["reason"].startswith("the package index cannot be reached from the pod:")
     assert "sesame" not in ended.output + ended.said["reason"]
+
+
+def test_uv_ends_with_a_pod_that_is_asked_to_end(pod: Pod) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        pod.variables["UV_INDEX_URL"] = f"http://127.0.0.1:{silent.getsockname()[1]}/simple"
+        pod.project({"pipeline/train.py": SHOW})
+        running = pod.start()
+        silent.settimeout(20)
+        asked, _ = silent.accept()
+        with asked:
+            running.send(signal.SIGTERM)
+            ended = running.wait()
+            asked.settimeout(5)
+            while asked.recv(4096):  # its request, and then the end of the connection
+                pass
+    assert (ended.code, ended.said["reason"]) == (143, "was stopped while preparing")
+    assert environments(pod) == []
 
 
 def test_an_image_without_uv_is_told_so(pod: Pod) -> None:
