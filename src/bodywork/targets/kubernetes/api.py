@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Callable, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
+from bodywork.errors import BodyworkError
 from bodywork.targets.kubernetes.access import Access
 from bodywork.targets.kubernetes.answers import AlreadyThereError, ConflictError
 from bodywork.targets.kubernetes.asking import Asking
@@ -24,6 +25,7 @@ from bodywork.targets.kubernetes.kinds import Kind, Object, kind_of
 from bodywork.targets.kubernetes.kubeconfig import access as access_of
 from bodywork.targets.kubernetes.logstream import LogRequest, NotStartedError, log_stream
 from bodywork.targets.kubernetes.outage import Outage
+from bodywork.targets.kubernetes.retries import Answer
 from bodywork.targets.kubernetes.unreachable import place
 from bodywork.targets.kubernetes.watch import Seen, Watch
 
@@ -53,6 +55,7 @@ class Api:
         self.default_namespace = access.namespace
         connection, outage = Connection(access, environment), Outage(note, place(access))
         self._asking = Asking(connection=connection, access=access, outage=outage, patience=patience)
+        self._refused: Callable[[], BodyworkError] | None = None
 
     @classmethod
     def open(
@@ -84,6 +87,10 @@ class Api:
     async def close(self) -> None:
         await self._asking.connection.close()
 
+    def refuse_writes(self, why: Callable[[], BodyworkError]) -> None:
+        """From now on raise this for all that would change the cluster: it is somebody else's turn."""
+        self._refused = why
+
     async def get(self, kind: Kind, name: str, namespace: str | None = None) -> Object | None:
         """None: there is no such object, or no such namespace."""
         answer = await self._asking.answer("GET", kind.path(namespace, name))
@@ -110,7 +117,7 @@ class Api:
         if dry_run:
             params["dryRun"] = "All"
         kind, name, namespace = _of(obj)
-        answer = await self._asking.answer(
+        answer = await self._write(
             "PATCH", kind.path(namespace, name), params, obj, "application/apply-patch+yaml"
         )
         return self._asking.object(answer, f"apply {kind.named(name, namespace)}")
@@ -120,20 +127,20 @@ class Api:
         lost; InvalidError, QuotaError, and NotFoundError without the namespace.
         """
         kind, name, namespace = _of(obj)
-        answer = await self._asking.answer("POST", kind.path(namespace), {"fieldManager": MANAGER}, obj)
+        answer = await self._write("POST", kind.path(namespace), {"fieldManager": MANAGER}, obj)
         return self._asking.object(answer, f"create {kind.named(name, namespace)}")
 
     async def replace(self, obj: Object) -> Object:
         """Raises ConflictError when it has changed since `metadata.resourceVersion`, NotFoundError."""
         kind, name, namespace = _of(obj)
-        answer = await self._asking.answer("PUT", kind.path(namespace, name), {"fieldManager": MANAGER}, obj)
+        answer = await self._write("PUT", kind.path(namespace, name), {"fieldManager": MANAGER}, obj)
         return self._asking.object(answer, f"replace {kind.named(name, namespace)}")
 
     async def patch(
         self, kind: Kind, name: str, namespace: str | None, change: Object, *, subresource: str = ""
     ) -> Object:
         """JSON merge patch: None takes a key away. Raises NotFoundError, InvalidError, ConflictError."""
-        answer = await self._asking.answer(
+        answer = await self._write(
             "PATCH",
             kind.path(namespace, name, subresource),
             {"fieldManager": MANAGER},
@@ -158,7 +165,7 @@ class Api:
             options["gracePeriodSeconds"] = grace
         if uid is not None:
             options["preconditions"] = {"uid": uid}
-        answer = await self._asking.answer("DELETE", kind.path(namespace, name), {}, options)
+        answer = await self._write("DELETE", kind.path(namespace, name), {}, options)
         code = answer.response.status_code
         if code == 404 or (code == 409 and uid is not None):
             return code == 404 and answer.lost  # a try before this one has deleted it
@@ -231,6 +238,12 @@ class Api:
         """(1, 34)"""
         said = self._asking.object(await self._asking.answer("GET", "/version"), "ask for the version")
         return int(said["major"]), int("".join(filter(str.isdigit, said["minor"])))
+
+
+    async def _write(self, method: str, path: str, *what: Any) -> Answer:
+        if self._refused is not None:
+            raise self._refused()
+        return await self._asking.answer(method, path, *what)
 
 
 def _selection(labels: Mapping[str, str] | str, fields: str) -> dict[str, str]:
