@@ -7,9 +7,9 @@ import hashlib
 import os
 import secrets
 import textwrap
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from bodywork.run.events import Event, RunEnded, StageEnded, StageOutput, StageS
 from bodywork.run.plan import Plan, Source, make_plan
 from bodywork.spec.read import read
 from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.kinds import NAMESPACE
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.target import KubernetesTarget, Records, Surroundings
 
@@ -109,7 +110,7 @@ class Pipeline:
 
     @property
     def settings(self) -> Settings:
-        return replace(Settings.of(self.project, {}, namespace=self.namespace, image=self.image))
+        return Settings.of(self.project, {}, namespace=self.namespace, image=self.image)
 
     def target(self, **records: Any) -> KubernetesTarget:
         async def keep(stage: str, text: bytes) -> None:
@@ -149,3 +150,14 @@ class Pipeline:
 
     async def deploy(self, **more: Any) -> Seen:
         return await self.run(await self.plan(), **more)
+
+
+@asynccontextmanager
+async def open_pipeline(api: Api, home: Path, files: dict[str, str]) -> AsyncIterator[Pipeline]:
+    """A pipeline for a namespace of its own, which goes at the end with all that is in it."""
+    namespace = f"bodywork-target-{secrets.token_hex(4)}"
+    pipeline = Pipeline(api=api, namespace=namespace, home=home, files=files)
+    try:
+        yield pipeline
+    finally:
+        await api.delete(NAMESPACE, namespace)

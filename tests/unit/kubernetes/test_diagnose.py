@@ -130,7 +130,8 @@ def test_where_the_pod_says_nothing_its_events_do(message: str, reason: str) -> 
         (
             "quota",
             "quota small of its namespace is exceeded: it asks for limits.memory=1Gi, "
-            "in use is limits.memory=0 of limits.memory=100Mi; ask for less (resources), or have the quota raised",
+            "in use is limits.memory=0 of limits.memory=100Mi; ask for less (resources), "
+            "or have the quota raised",
             0,
         ),
         (

@@ -89,8 +89,8 @@ def _unscheduled(pod: Object, message: str) -> Obstacle:
         )
     if "unbound immediate PersistentVolumeClaims" in message:
         return Obstacle(
-            reason="a persistent volume claim of its pod has no volume yet: the cluster's storage has not made "
-            "one (kubectl get persistentvolumeclaims tells more)"
+            reason="a persistent volume claim of its pod has no volume yet: the cluster's storage has not "
+            "made one (kubectl get persistentvolumeclaims tells more)"
         )
     nodes = NODES.match(message)
     if not nodes:

@@ -29,10 +29,14 @@ DISRUPTIONS = {
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """`lost` says why it was ended from outside, through no fault of its own; "" when it was not."""
+    """`lost` says why it was ended from outside, through no fault of its own; "" when it was not.
+
+    `preparing`: the module had not been started.
+    """
 
     ended: Ended
     lost: str = ""
+    preparing: bool = False
 
 
 def ending(pod: Object) -> Ending | None:
@@ -46,12 +50,13 @@ def ending(pod: Object) -> Ending | None:
     return Ending(ended=ended, lost="" if ended.ok else _lost(pod))
 
 
-def crash(pod: Object) -> Ended | None:
+def crash(pod: Object) -> Ending | None:
     """How the container of a service ended, if it did so since its pod was made."""
     status = stage_of(pod) or {}
     for state in ("state", "lastState"):
         if terminated := (status.get(state) or {}).get("terminated"):
-            return _ended(pod, terminated)
+            preparing = _report(terminated.get("message") or "").get("phase") == "preparing"
+            return Ending(ended=_ended(pod, terminated), preparing=preparing)
     return None
 
 
@@ -88,7 +93,7 @@ def _ended(pod: Object, terminated: Mapping[str, Any]) -> Ended:
         reason = report.get("reason") or ""
         ok = code == 0 and not reason
         return _with(
-            report, ok=ok, reason=reason or ("" if ok else sentence_of(code)), exit_code=_code(report, code)
+            report, ok=ok, reason=reason or ("" if ok else sentence_of(code)), exit_code=_code(report)
         )
     if code == 0:
         return Ended(ok=False, reason="exited with 0, but its runtime left no report", exit_code=0)
@@ -116,9 +121,11 @@ def _with(report: Mapping[str, Any], *, ok: bool, reason: str, exit_code: int | 
     )
 
 
-def _code(report: Mapping[str, Any], code: int | None) -> int | None:
+def _code(report: Mapping[str, Any]) -> int | None:
     """The module's own; None where a signal ended it or it was never started, as for a process."""
-    return report.get("exit_code") if report.get("phase") != "preparing" else None
+    if report.get("phase") == "preparing" or report.get("signal"):
+        return None
+    return report.get("exit_code")
 
 
 def _out_of_memory(pod: Object, terminated: Mapping[str, Any], report: Mapping[str, Any]) -> str:
@@ -138,7 +145,7 @@ def _unreported(pod: Object, terminated: Mapping[str, Any]) -> str:
     if terminated.get("reason") in ("StartError", "ContainerCannotRun"):
         return f"could not be started: {(terminated.get('message') or '')[-300:]}"
     if name and name != "stage":
-        said = (terminated.get("message") or "").strip()
+        said = (terminated.get("message") or "").strip().rpartition("\n")[2].removeprefix("bodywork: ")
         return said or f"its container {name} {sentence_of(terminated.get('exitCode'))}"
     if terminated.get("exitCode") is None and status.get("message"):
         return f"failed: {status['message']}"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
+from typing import Any
 
 from bodywork.targets.base import Began, Printed, Sign
 from bodywork.targets.kubernetes.api import Api
@@ -36,6 +37,8 @@ class Followed:
         self._tail = tail
         self._prefix = prefix.encode()
         self._container = ""
+        self.doing = ""
+        """What its runtime does before the module begins."""
         self._ended = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
 
@@ -43,7 +46,7 @@ class Followed:
         """The pod as it is now: its log is read from the moment on that its container runs."""
         self.pod = pod
         status = stage_of(pod) or {}
-        if not running(pod):
+        if not running(pod) and not _crashed(status):
             return
         container = status.get("containerID") or ""
         if container != self._container:  # it was started anew in the same pod
@@ -51,7 +54,7 @@ class Followed:
             self._drop()
             self._ended = asyncio.Event()
             self._reading = asyncio.create_task(self._read(self._ended))
-        if "terminated" in status["state"]:
+        if "running" not in status["state"]:
             self._ended.set()
 
     async def read_to_end(self) -> None:
@@ -78,6 +81,7 @@ class Followed:
         async with aclosing(PodLog(self._api, self.pod, ended).pieces()) as pieces:
             async for piece in pieces:
                 printed = prologue.take(piece)
+                self.doing = prologue.last
                 if prologue.began and not self.began:
                     self.began = True
                     await self._say(Began(key=self._key))
@@ -89,3 +93,8 @@ class Followed:
             printed = b"".join(self._prefix + line for line in printed.splitlines(keepends=True))
         self._tail.add(printed)
         await self._say(Printed(text=printed.decode(errors="replace")))
+
+
+def _crashed(status: Mapping[str, Any]) -> bool:
+    """Whether its container has ended and waits to be started anew; its log is still there."""
+    return "terminated" in (status.get("lastState") or {})

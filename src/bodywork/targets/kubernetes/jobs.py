@@ -81,6 +81,12 @@ class Jobs:
         for uid, pod in list(group.pods.items()):
             await self.api.delete(POD, pod["metadata"]["name"], self.namespace, grace=0, uid=uid)
 
+    async def has_failed(self, job: Object) -> bool:
+        """Whether it has, or is about to be said to have: its pod tells sooner."""
+        group = await self.pods.of(JOB_NAME, job["metadata"]["name"])
+        end = None if group.newest is None else ending(group.newest)
+        return failed(job) or (end is not None and not end.ended.ok and not end.lost)
+
     async def obstacle(self, name: str) -> Obstacle | None:
         """Why a Job has no pod."""
         events = await self.api.list(

@@ -170,16 +170,16 @@ class KubernetesTarget:
             await started.stop()
 
     async def clean(self, plan: Plan, handles: Mapping[str, str]) -> None:
-        jobs = await self._jobs.of({labels.PIPELINE: self._pipeline, labels.RUN: plan.run})
+        jobs = await self._jobs.of(self._of_run(plan))
         await asyncio.gather(*(self._jobs.delete(one["metadata"]["name"]) for one in jobs if not _ended(one)))
         await self._services.undo_unfinished(plan.run)
 
     async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
         """Jobs that run or have succeeded are kept for `start`; failed ones make room for new ones."""
-        jobs = await self._jobs.of({labels.PIPELINE: self._pipeline, labels.RUN: plan.run})
+        jobs = await self._jobs.of(self._of_run(plan))
         spent = []
         for one in jobs:
-            if self._spent(plan, one, handles):
+            if await self._spent(plan, one, handles):
                 spent.append(one["metadata"]["name"])
             else:
                 self._left[one["metadata"]["labels"][labels.STAGE]] = one
@@ -191,7 +191,7 @@ class KubernetesTarget:
 
     async def erase(self, pipeline: str) -> None:
         """Delete all that bodywork made for the pipeline; the namespace, too, if nothing else is in it."""
-        await self._services.erase()
+        await self._services.removal.everything()
 
     async def close(self, plan: Plan) -> None:
         if self._keeping:
@@ -210,9 +210,12 @@ class KubernetesTarget:
         wanted["metadata"]["name"] = made["metadata"]["name"]
         return Attempt(self._jobs, wanted, planned.stage, tail)
 
-    def _spent(self, plan: Plan, one: Object, handles: Mapping[str, str]) -> bool:
+    def _of_run(self, plan: Plan) -> dict[str, str]:
+        return {labels.PIPELINE: self._pipeline, labels.RUN: plan.run, labels.KIND: Kind.BATCH.value}
+
+    async def _spent(self, plan: Plan, one: Object, handles: Mapping[str, str]) -> bool:
         """Whether a Job of an interrupted command is of no more use."""
-        if failed(one) or "deletionTimestamp" in one["metadata"]:
+        if "deletionTimestamp" in one["metadata"] or await self._jobs.has_failed(one):
             return True
         handler = plan.on_failure
         if handler is None or one["metadata"]["labels"][labels.STAGE] != handler.stage.object_name:

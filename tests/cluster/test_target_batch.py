@@ -1,0 +1,235 @@
+"""Batch stages on a real cluster: what they print, how they end, what is said when they cannot run."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bodywork.run.events import Event, RunStarted, StageStarted, StageWaiting
+from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, POD, RESOURCE_QUOTA
+from pipelines import Pipeline, open_pipeline
+
+pytestmark = pytest.mark.cluster
+
+YAML = """
+    version: "2"
+    name: work
+    python: "3.12"
+    workflow: a
+    stages:
+      a:
+        run: a.py
+        batch: {timeout: 1m}
+"""
+
+
+@pytest.fixture
+async def work(api: Api, tmp_path: Path) -> AsyncIterator[Pipeline]:
+    async with open_pipeline(api, tmp_path, {"bodywork.yaml": YAML, "a.py": "print('hello')\n"}) as pipeline:
+        yield pipeline
+
+
+def with_stage(**settings: str) -> str:
+    """bodywork.yaml with more said of its stage."""
+    more = "".join(f"\n        {name}: {value}" for name, value in settings.items())
+    return YAML.replace("run: a.py", f"run: a.py{more}")
+
+
+async def pods(work: Pipeline) -> list[dict[str, Any]]:
+    return await work.api.list(POD, work.namespace)
+
+
+class TestEnds:
+    async def test_success(self, work: Pipeline) -> None:
+        seen = await work.deploy()
+        assert seen.states == {"a": "succeeded"}
+        assert seen.output("a") == "hello\n"
+        assert seen.ended("a").exit_code == 0
+        assert work.logs == {"a": b"hello\n"}
+
+    @pytest.mark.parametrize(
+        ("module", "reason", "code"),
+        [
+            ("raise SystemExit(3)", "exited with 3", 3),
+            ("import os; os.kill(os.getpid(), 9)", "was killed by SIGKILL", None),
+        ],
+    )
+    async def test_failure(self, work: Pipeline, module: str, reason: str, code: int | None) -> None:
+        work.files["a.py"] = module
+        seen = await work.deploy()
+        assert (seen.reason("a"), seen.ended("a").exit_code) == (reason, code)
+
+    async def test_out_of_memory(self, work: Pipeline) -> None:
+        work.files["bodywork.yaml"] = with_stage(resources="{memory: 100Mi}")
+        work.files["a.py"] = "x = b'x' * 10**9"
+        seen = await work.deploy()
+        assert seen.reason("a") == "ran out of memory: its limit is 100Mi; raise it (resources.memory)"
+
+    async def test_time_is_up_and_another_attempt(self, work: Pipeline) -> None:
+        work.files["bodywork.yaml"] = YAML.replace("timeout: 1m", "timeout: 2s, retries: 1")
+        work.files["a.py"] = "import time; print('so far'); time.sleep(600)"
+        seen = await work.deploy()
+        assert seen.reason("a") == "did not end within 2s (batch.timeout); its processes were stopped"
+        assert seen.output("a") == "so far\nso far\n"
+        assert await work.api.list(JOB, work.namespace) == []
+
+    async def test_cancel(self, work: Pipeline) -> None:
+        work.files["a.py"] = (
+            "import signal, sys, time\n"
+            "signal.signal(signal.SIGTERM, lambda *_: (print('leaving'), sys.exit(5)))\n"
+            "print('ready', flush=True)\n"
+            "time.sleep(600)\n"
+        )
+        cancel = asyncio.Event()
+        seen = await work.deploy(cancel=cancel, when={StageStarted: lambda _: cancel.set()})
+        assert seen.states == {"a": "cancelled"}
+        assert "leaving" in seen.output("a")
+        assert await work.api.list(JOB, work.namespace) == []
+
+    async def test_much_output_and_odd_lines(self, work: Pipeline) -> None:
+        work.files["a.py"] = (
+            "import sys\n"
+            "line = 'x' * 99\n"
+            "for n in range(200_000): print(n % 10, line, sep='')\n"
+            "sys.stdout.flush()\n"
+            "sys.stdout.buffer.write(b'y' * 3_000_000 + b'\\n\\xff\\xfe\\nno end')\n"
+        )
+        seen = await work.deploy()
+        assert seen.states == {"a": "succeeded"}
+        printed = seen.output("a")
+        assert printed.endswith("\n\ufffd\ufffd\nno end\n")
+        lines = printed.splitlines()
+        assert [line[0] for line in lines[:200_000]] == [str(n % 10) for n in range(200_000)]
+        assert printed.count("y") == 3_000_000
+        assert len(work.logs["a"]) <= 65536
+
+
+class TestWaiting:
+    async def test_no_node_has_room(self, work: Pipeline) -> None:
+        work.files["bodywork.yaml"] = with_stage(resources="{cpu: 64}")
+        cancel = asyncio.Event()
+        seen = await work.deploy(cancel=cancel, when={StageWaiting: lambda _: cancel.set()})
+        assert seen.states == {"a": "cancelled"}
+        (why,) = seen.waits("a")
+        assert why.startswith("no node can take it: ")
+        assert "too little cpu free; it asks for 64 (resources.cpu)" in why
+
+    @pytest.mark.slow
+    async def test_a_secret_that_never_comes(self, work: Pipeline) -> None:
+        work.files["bodywork.yaml"] = with_stage(secrets="{KEY: aws-creds}")
+        seen = await work.deploy()
+        assert seen.states == {"a": "failed"}
+        assert seen.reason("a") == "there is no secret aws-creds; make it: bodywork secret set aws-creds KEY"
+        assert seen.starts("a") == []
+        assert await work.api.list(JOB, work.namespace) == []
+
+    @pytest.mark.slow
+    async def test_an_image_that_never_comes(self, work: Pipeline) -> None:
+        work.image = "localhost/none:{python}"
+        seen = await work.deploy()
+        assert seen.states == {"a": "failed"}
+        assert seen.reason("a").startswith("image localhost/none:3.12 cannot be pulled: ")
+        assert seen.waits("a")
+
+    async def test_a_quota_that_is_too_small(self, work: Pipeline) -> None:
+        plan = await work.plan()
+        await work.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": work.namespace}})
+        quota = {
+            "apiVersion": "v1",
+            "kind": RESOURCE_QUOTA.kind,
+            "metadata": {"name": "small", "namespace": work.namespace},
+            "spec": {"hard": {"requests.memory": "1Mi"}},
+        }
+        await work.api.create(quota)
+        seen = await work.run(plan)
+        assert seen.reason("a").startswith(
+            "quota small of its namespace is exceeded: it asks for requests.mem"
+        )
+
+
+class TestLost:
+    MODULE = "import time; print('begun', flush=True); time.sleep(4); print('done')"
+
+    async def test_a_deleted_pod_is_no_failure(self, work: Pipeline) -> None:
+        work.files["a.py"] = self.MODULE
+        deleted = []
+
+        async def delete(event: StageStarted) -> None:
+            if not deleted:
+                (pod,) = await pods(work)
+                deleted.append(pod["metadata"]["name"])
+                await work.api.delete(POD, pod["metadata"]["name"], work.namespace, grace=1)
+
+        seen = await work.deploy(when={StageStarted: delete})
+        assert seen.states == {"a": "succeeded"}
+        assert len(seen.starts("a")) == 2
+        assert seen.waits("a") == ["its pod was deleted; it is started again", ""]
+        assert "done\n" in seen.output("a")
+
+    async def test_a_deleted_job_is_a_failure(self, work: Pipeline) -> None:
+        work.files["a.py"] = self.MODULE
+
+        async def delete(event: StageStarted) -> None:
+            (job,) = await work.api.list(JOB, work.namespace)
+            await work.api.delete(JOB, job["metadata"]["name"], work.namespace)
+
+        seen = await work.deploy(when={StageStarted: delete})
+        assert seen.states == {"a": "failed"}
+
+
+class TestResume:
+    async def left(self, work: Pipeline, seconds: float) -> tuple[Any, list[Event]]:
+        """A run of which the command was killed once the stage ran; and its events."""
+        plan, target = await work.plan(), work.target()
+        await target.prepare(plan, plan.stages[0])
+        handle = await target.start(plan, plan.stages[0], attempt=1, inputs={}, variables={})
+        await asyncio.sleep(seconds)
+        await target.close(plan)
+        past: list[Event] = [
+            RunStarted(at=1.0, run=plan.run),
+            StageStarted(at=2.0, stage="a", attempt=1, handle=handle.key),
+        ]
+        return plan, past
+
+    @pytest.mark.parametrize("seconds", [0.0, 2.0, 6.0])
+    async def test_what_runs_or_has_succeeded_is_taken_over(self, work: Pipeline, seconds: float) -> None:
+        work.files["a.py"] = "import time; print(time.time()); time.sleep(3); print('done')"
+        plan, past = await self.left(work, seconds)
+        seen = await work.run(plan, past=past)
+        assert seen.states == {"a": "succeeded"}
+        assert seen.output("a").endswith("done\n")
+        assert len(seen.output("a").splitlines()) == 2
+        assert len(await pods(work)) == 1
+
+    async def test_what_has_failed_is_run_anew(self, work: Pipeline) -> None:
+        work.files["a.py"] = "raise SystemExit(3)"
+        plan, past = await self.left(work, 3.0)
+        (before,) = await pods(work)
+        seen = await work.run(plan, past=past)
+        assert seen.reason("a") == "exited with 3"
+        (after,) = await pods(work)
+        assert before["metadata"]["uid"] != after["metadata"]["uid"]
+
+    async def test_stopped_by_another_command(self, work: Pipeline) -> None:
+        work.files["a.py"] = "import time; time.sleep(600)"
+        plan, _ = await self.left(work, 2.0)
+        other = work.target()
+        began = time.monotonic()
+        await other.clean(plan, {})
+        await other.close(plan)
+        assert time.monotonic() - began < 15
+        assert await work.api.list(JOB, work.namespace) == []
+
+
+async def test_a_namespace_is_made_once_and_for_restricted_pods(work: Pipeline) -> None:
+    await work.deploy()
+    namespace = await work.api.get(NAMESPACE, work.namespace)
+    assert namespace is not None
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    assert (await work.deploy()).state == "succeeded"
