@@ -16,7 +16,7 @@ from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
-from bodywork.errors import BodyworkError, UnreachableError, UsageError
+from bodywork.errors import BodyworkError, BusyError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
@@ -50,7 +50,7 @@ class ClusterSite:
     def __init__(self, parts: Parts, where: Where, project: Project | None = None) -> None:
         self._parts = parts
         self._where = where
-        self._run = ""
+        self._run, self._erased = "", False
         self._projects = {project.name: project} if project else {}
         self._api = Api.open(parts.ours, context=where.context, patience=AWAY, note=parts.note)
         namespace = where.namespace or (self._settings(project).namespace if project else None)
@@ -115,8 +115,17 @@ class ClusterSite:
     ) -> AsyncIterator[None]:
         await self._make_namespace(pipeline)
         lease, self._run = await self._lease(pipeline), run
-        async with lease.hold(run, wait=wait, on_cancel=cancel.set if cancel else lambda: None):
+
+        def lost() -> None:
+            self._api.refuse_writes(lambda: BusyError(f"run {run} is carried out by another command now"))
+
+        stop = cancel.set if cancel else lambda: None
+        async with lease.hold(run, wait=wait, on_cancel=stop, on_lost=lost):
             yield
+            if not self._erased:
+                await self.records.trim(pipeline)
+        if self._erased:
+            await lease.remove()
 
     def check_detach(self) -> None:
         """It always can."""
@@ -176,6 +185,7 @@ class ClusterSite:
         target = await self.target(pipeline)
         await self.records.forget(pipeline)
         await target.erase(pipeline)
+        self._erased = True
 
     async def settings(self, pipeline: str) -> Settings:
         """Where and how a pipeline runs: as its project says, or as its newest run did."""

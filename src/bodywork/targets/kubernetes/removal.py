@@ -18,7 +18,6 @@ from bodywork.targets.kubernetes.kinds import (
     HTTP_ROUTE,
     INGRESS,
     JOB,
-    LEASE,
     NAMESPACE,
     PERSISTENT_VOLUME_CLAIM,
     POD,
@@ -39,7 +38,6 @@ OF_PIPELINE = (
     CRON_JOB,
     JOB,
     *OF_SERVICE,
-    LEASE,
     ROLE_BINDING,
     ROLE,
     SERVICE_ACCOUNT,
@@ -70,7 +68,9 @@ class Removal:
         await self._delete(await self.objects_of(stage))
 
     async def everything(self) -> None:
-        """Delete all of the pipeline; the store and a namespace of ours, too, unless others use them."""
+        """Delete all of the pipeline but the lease, which whoever calls this holds; the store and a
+        namespace of ours, too, unless others use them.
+        """
         await self._delete(await self._found(OF_PIPELINE, {labels.PIPELINE: self.pipeline}))
         await self._delete(await self._found((SECRET,), {labels.PIPELINE: self.pipeline, CONTENT: SOURCE}))
         if await self._used_by_other_pipelines():
