@@ -25,6 +25,7 @@ from bodywork.run.events import (
     StageOutput,
     StageRetrying,
     StageStarted,
+    StageWaiting,
 )
 from bodywork.run.plan import Plan
 from bodywork.run.replay import RunView
@@ -94,6 +95,10 @@ class RunWatcher(Notes):
         if isinstance(event, StageStarted):
             again = f" (attempt {event.attempt})" if event.attempt > 1 else ""
             return f"{event.stage} {click.style('started', fg='cyan')}{again}"
+        if isinstance(event, StageWaiting):
+            return (
+                f"{event.stage} {click.style('waits', fg='yellow')}: {event.reason}" if event.reason else None
+            )
         if isinstance(event, StageRetrying):
             return f"{event.stage} {event.reason}; trying again in {duration(event.delay)}"
         if isinstance(event, StageEnded):
