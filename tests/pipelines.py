@@ -25,6 +25,7 @@ from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.target import KubernetesTarget, Records, Surroundings
 
 IMAGE = os.environ.get("BODYWORK_IMAGE", "localhost/bodywork:dev-python{python}")
+STORE_IMAGE = os.environ.get("BODYWORK_STORE_IMAGE", "localhost/versitygw:1.8.0")
 
 
 @dataclass(kw_only=True)
@@ -110,7 +111,8 @@ class Pipeline:
 
     @property
     def settings(self) -> Settings:
-        return Settings.of(self.project, {}, namespace=self.namespace, image=self.image)
+        ours = {"BODYWORK_STORE_IMAGE": STORE_IMAGE}
+        return Settings.of(self.project, ours, namespace=self.namespace, image=self.image)
 
     def target(self, **records: Any) -> KubernetesTarget:
         async def keep(stage: str, text: bytes) -> None:
