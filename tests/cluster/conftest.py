@@ -12,8 +12,10 @@ from typing import Any
 
 import pytest
 
+from between import Between
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, SERVICE_ACCOUNT
+from ground import Ground
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +61,23 @@ def _with(kubeconfig: Path, do: Callable[[Api], Awaitable[Any]]) -> None:
             await do(opened)
 
     asyncio.run(call())
+
+
+@pytest.fixture
+def ground(kubeconfig: Path, tmp_path: Path, shared_cache: Path) -> Iterator[Ground]:
+    """A pipeline of its own, in a namespace of its own, for the whole tool."""
+    made = Ground(
+        name=f"crashes-{uuid.uuid4().hex[:8]}",
+        folder=tmp_path,
+        cache=shared_cache,
+        environment={**os.environ, "KUBECONFIG": str(kubeconfig)},
+    )
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def between(ground: Ground) -> Iterator[Between]:
+    """A server between the tool and the cluster of `ground`."""
+    with Between(ground.environment, ground.folder) as server:
+        yield server
