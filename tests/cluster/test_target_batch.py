@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -39,6 +40,24 @@ def with_stage(**settings: str) -> str:
     """bodywork.yaml with more said of its stage."""
     more = "".join(f"\n        {name}: {value}" for name, value in settings.items())
     return YAML.replace("run: a.py", f"run: a.py{more}")
+
+
+async def eviction(pod: dict[str, Any]) -> None:
+    """As `kubectl drain` asks for it."""
+    name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    wanted = {
+        "apiVersion": "policy/v1",
+        "kind": "Eviction",
+        "metadata": {"name": name, "namespace": namespace},
+        "deleteOptions": {"gracePeriodSeconds": 1},
+    }
+    path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+    process = await asyncio.create_subprocess_exec(
+        "kubectl", "create", "--raw", path, "-f", "-",
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    await process.communicate(json.dumps(wanted).encode())
+    assert process.returncode == 0
 
 
 async def pods(work: Pipeline) -> list[dict[str, Any]]:
@@ -171,6 +190,23 @@ class TestLost:
         assert len(seen.starts("a")) == 2
         assert seen.waits("a") == ["its pod was deleted; it is started again", ""]
         assert "done\n" in seen.output("a")
+
+    async def test_an_evicted_pod_is_replaced_by_kubernetes(self, work: Pipeline) -> None:
+        work.files["a.py"] = self.MODULE
+        evicted = []
+
+        async def evict(event: StageStarted) -> None:
+            if not evicted:
+                (pod,) = await pods(work)
+                evicted.append(pod["metadata"]["name"])
+                await eviction(pod)
+
+        seen = await work.deploy(when={StageStarted: evict})
+        assert seen.states == {"a": "succeeded"}
+        assert len(seen.starts("a")) == 2
+        assert seen.waits("a")[0] == (
+            "it was evicted from its node (kubectl drain, or an autoscaler); it is started again"
+        )
 
     async def test_a_deleted_job_is_a_failure(self, work: Pipeline) -> None:
         work.files["a.py"] = self.MODULE

@@ -15,13 +15,14 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
+from bodywork.errors import UnreachableError
 from bodywork.spec.model import Stage
 from bodywork.targets.base import Began, Ended, Sign, Waiting
 from bodywork.targets.kubernetes import nodes
 from bodywork.targets.kubernetes.diagnose import Obstacle, obstacle
 from bodywork.targets.kubernetes.ending import Ending, ending, running
 from bodywork.targets.kubernetes.following import Followed
-from bodywork.targets.kubernetes.jobs import Jobs, complete, condition, failed
+from bodywork.targets.kubernetes.jobs import Jobs, complete, condition, events_of, failed
 from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.pods import JOB_NAME
 from bodywork.targets.kubernetes.printed import Tail
@@ -75,8 +76,12 @@ class Attempt:
     async def _follow(self) -> None:
         try:
             group = await self._jobs.pods.of(JOB_NAME, self.name)
-            while (ended := await self._look(group.newest)) is None:
-                await group.changed(AGAIN if self._followed and self._followed.began else 1.0)
+            ended: Ended | None = None
+            while ended is None:
+                with suppress(UnreachableError):  # what runs goes on; the watch waits for the cluster
+                    ended = await self._look(group.newest)
+                if ended is None:
+                    await group.changed(AGAIN if self._followed and self._followed.began else 1.0)
             await self._signs.put(ended)
         except Exception as error:
             await self._signs.put(error)
@@ -147,7 +152,7 @@ class Attempt:
     async def _before_it_runs(self, pod: Object) -> Ended | None:
         found = obstacle(pod)
         if found is None and self._patience.due():
-            found = obstacle(pod, await self._jobs.events(pod))
+            found = obstacle(pod, await events_of(self._jobs.api, pod))
             if found is None and "deletionTimestamp" in pod["metadata"]:
                 found = Obstacle(reason="its pod was deleted; it is started again")
         return await self._held(found)

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bodywork.targets.base import Ended
-from bodywork.targets.kubernetes.diagnose import condition_of, containers_of, limit_of, stage_of
+from bodywork.targets.kubernetes.diagnose import STAGE, condition_of, containers_of, limit_of, stage_of
 from bodywork.targets.kubernetes.kinds import Object
 
 DISRUPTIONS = {
@@ -31,12 +31,13 @@ DISRUPTIONS = {
 class Ending:
     """`lost` says why it was ended from outside, through no fault of its own; "" when it was not.
 
-    `preparing`: the module had not been started.
+    `preparing`: the module had not been started. `restarts` counts those of the container.
     """
 
     ended: Ended
     lost: str = ""
     preparing: bool = False
+    restarts: int = 0
 
 
 def ending(pod: Object) -> Ending | None:
@@ -51,12 +52,12 @@ def ending(pod: Object) -> Ending | None:
 
 
 def crash(pod: Object) -> Ending | None:
-    """How the container of a service ended, if it did so since its pod was made."""
-    status = stage_of(pod) or {}
-    for state in ("state", "lastState"):
-        if terminated := (status.get(state) or {}).get("terminated"):
-            preparing = _report(terminated.get("message") or "").get("phase") == "preparing"
-            return Ending(ended=_ended(pod, terminated), preparing=preparing)
+    """How a container of a service, which is started again each time, last ended; None: none has failed."""
+    for status in containers_of(pod):
+        for state in ("state", "lastState"):
+            terminated = (status.get(state) or {}).get("terminated")
+            if terminated and (status["name"] == STAGE or terminated.get("exitCode")):
+                return _crashed(pod, status, terminated)
     return None
 
 
@@ -74,11 +75,22 @@ def sentence_of(code: int | None) -> str:
     return "ended, nobody knows how" if code is None else f"exited with {code}"
 
 
+def _crashed(pod: Object, status: Mapping[str, Any], terminated: Mapping[str, Any]) -> Ending | None:
+    if status["name"] != STAGE and "running" in (status.get("state") or {}):
+        return None  # it is at it again
+    report = _report(terminated.get("message") or "")
+    return Ending(
+        ended=_ended(pod, {"container": status["name"], **terminated}),
+        preparing=status["name"] != STAGE or report.get("phase") == "preparing",
+        restarts=int(status.get("restartCount") or 0),
+    )
+
+
 def _terminated(pod: Object) -> Mapping[str, Any] | None:
     """The end of the stage's container, or of a failed one before it."""
     for status in containers_of(pod):
         terminated: Mapping[str, Any] | None = (status.get("state") or {}).get("terminated")
-        if terminated and (status["name"] == "stage" or terminated.get("exitCode")):
+        if terminated and (status["name"] == STAGE or terminated.get("exitCode")):
             return {"container": status["name"], **terminated}
     return None
 
@@ -144,7 +156,7 @@ def _unreported(pod: Object, terminated: Mapping[str, Any]) -> str:
         return f"was evicted from its node: {(status.get('message') or '').strip().rstrip('.')}"
     if terminated.get("reason") in ("StartError", "ContainerCannotRun"):
         return f"could not be started: {(terminated.get('message') or '')[-300:]}"
-    if name and name != "stage":
+    if name and name != STAGE:
         said = (terminated.get("message") or "").strip().rpartition("\n")[2].removeprefix("bodywork: ")
         return said or f"its container {name} {sentence_of(terminated.get('exitCode'))}"
     if terminated.get("exitCode") is None and status.get("message"):

@@ -6,7 +6,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 
-from bodywork.errors import StageError
+from bodywork.errors import ForbiddenError, StageError
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.diagnose import Obstacle
@@ -89,15 +89,22 @@ class Jobs:
 
     async def obstacle(self, name: str) -> Obstacle | None:
         """Why a Job has no pod."""
-        events = await self.api.list(
-            EVENT, self.namespace, fields=f"involvedObject.kind=Job,involvedObject.name={name}"
-        )
-        return refused(sorted(events, key=lambda event: str(event.get("lastTimestamp"))))
+        chosen = f"involvedObject.kind=Job,involvedObject.name={name}"
+        found = await events(self.api, self.namespace, chosen)
+        return refused(sorted(found, key=lambda event: str(event.get("lastTimestamp"))))
 
-    async def events(self, pod: Object) -> list[Object]:
-        return await self.api.list(
-            EVENT, self.namespace, fields=f"involvedObject.uid={pod['metadata']['uid']}"
-        )
+
+async def events(api: Api, namespace: str, fields: str) -> list[Object]:
+    """What Kubernetes tells of an object; nothing where one may not see it."""
+    try:
+        return await api.list(EVENT, namespace, fields=fields)
+    except ForbiddenError:
+        return []
+
+
+async def events_of(api: Api, pod: Object) -> list[Object]:
+    metadata = pod["metadata"]
+    return await events(api, metadata["namespace"], f"involvedObject.uid={metadata['uid']}")
 
 
 def condition(job: Object, kind: str) -> str | None:

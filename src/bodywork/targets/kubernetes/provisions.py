@@ -62,6 +62,14 @@ class Provider:
             self._making = asyncio.create_task(self._make(plan))
         return await asyncio.shield(self._making)
 
+    @property
+    def source(self) -> str | None:
+        """The name of the Secret with the run's files, once all is there."""
+        made = self._making
+        if made is None or not made.done() or made.cancelled() or made.exception():
+            return None
+        return made.result().source.name
+
     async def close(self) -> None:
         if self._making is not None:
             self._making.cancel()

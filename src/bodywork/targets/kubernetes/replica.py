@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from bodywork.spec.model import Stage
 from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.diagnose import Obstacle, condition_of, obstacle, stage_of
+from bodywork.targets.kubernetes.diagnose import Obstacle, condition_of, obstacle
 from bodywork.targets.kubernetes.ending import crash, running
 from bodywork.targets.kubernetes.following import Followed, Say
-from bodywork.targets.kubernetes.kinds import EVENT, Object
+from bodywork.targets.kubernetes.jobs import events_of
+from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.printed import Tail
 from bodywork.targets.kubernetes.waiting import Patience
 
@@ -52,15 +53,13 @@ class Replica:
 
     async def ask(self, api: Api) -> None:
         """Look into its events for what it does not say itself."""
-        metadata = self.pod["metadata"]
-        events = await api.list(EVENT, metadata["namespace"], fields=f"involvedObject.uid={metadata['uid']}")
-        self._obstacle = obstacle(self.pod, events)
+        self._obstacle = obstacle(self.pod, await events_of(api, self.pod))
 
     def failure(self) -> str:
         """Why it will never be ready, as the rest of a sentence; "" while it may be."""
         end = crash(self.pod)
         if end is not None:
-            again = end.preparing and end.ended.retry and self._restarts <= TRIES
+            again = end.preparing and end.ended.retry and end.restarts <= TRIES
             before = "" if end.preparing else " before it was ready"
             return "" if again else f"{end.ended.reason or 'exited with 0'}{before}"
         if self._obstacle is not None and self.patience.hopeless(self._obstacle):
@@ -82,7 +81,3 @@ class Replica:
         if service.health:
             return f"does not answer well to GET {service.health} at port {service.port}"
         return f"does not listen on port {service.port}"
-
-    @property
-    def _restarts(self) -> int:
-        return int((stage_of(self.pod) or {}).get("restartCount") or 0)

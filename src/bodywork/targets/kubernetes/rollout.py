@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from bodywork.errors import UnreachableError
 from bodywork.run.plan import Plan, PlannedStage
 from bodywork.targets.base import Ended, Sign, Waiting
 from bodywork.targets.kubernetes import labels
@@ -104,15 +105,19 @@ class Rollout:
         return await self._pods.of(labels.STAGE, self._name)
 
     async def _undo(self) -> None:
-        if self._undoing is None:
+        if self._undoing is None or (self._undoing.done() and self._undoing.exception()):
             self._undoing = asyncio.create_task(self._ends.undo())
         await asyncio.shield(self._undoing)
 
     async def _follow(self) -> None:
         try:
             group = await self._group()
-            while (ended := await self._look(group)) is None:
-                await group.changed(1.0)
+            ended: Ended | None = None
+            while ended is None:
+                with suppress(UnreachableError):  # the watch of the pods waits for the cluster
+                    ended = await self._look(group)
+                if ended is None:
+                    await group.changed(1.0)
             await self._signs.put(ended)
         except Exception as error:
             await self._signs.put(error)

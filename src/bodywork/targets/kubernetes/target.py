@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bodywork.environment import Environments
+from bodywork.errors import BodyworkError
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.spec.model import Kind
 from bodywork.targets.base import Ended, Handle, Sign
@@ -196,6 +197,9 @@ class KubernetesTarget:
     async def close(self, plan: Plan) -> None:
         if self._keeping:
             await asyncio.wait(self._keeping)
+        if source := self._provider.source:
+            with suppress(BodyworkError):  # the next run does it
+                await self._services.removal.sources(keep=source)
         await self._provider.close()
         await self._pods.close()
 
