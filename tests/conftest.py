@@ -8,7 +8,28 @@ from pathlib import Path
 
 import pytest
 
+from places import Cluster, in_cluster
 from tool import DATE, Repository, Tool, wait_for
+
+HERE = Path(__file__).resolve().parent
+NO_CLUSTER = "no cluster: KUBECONFIG is not set"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests in tests/cluster, and others with the mark, are not run without a cluster."""
+    for item in items:
+        if "cluster" in item.path.relative_to(HERE).parts:
+            item.add_marker("cluster")
+        if item.get_closest_marker("cluster") and not os.environ.get("KUBECONFIG"):
+            item.add_marker(pytest.mark.skip(reason=NO_CLUSTER))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many, in one line; which ones they are stands above it."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    count = sum(NO_CLUSTER in str(report.longrepr) for report in skipped)
+    if count:
+        terminalreporter.line(f"{count} Kubernetes tests were not run: {NO_CLUSTER}", yellow=True)
 
 
 @pytest.fixture(scope="session")
@@ -42,7 +63,14 @@ def repository(tmp_path: Path) -> Repository:
     return made
 
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+@pytest.fixture
+def cluster(tool: Tool) -> Iterator[Cluster]:
+    """The tool, with a namespace of its own on the cluster of KUBECONFIG."""
+    with in_cluster(tool) as made:
+        yield made
+
+
+EXAMPLES = HERE.parent / "examples"
 
 
 @pytest.fixture

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from places import Local, Place
 from tool import DATE, Repository, Tool
 
 PROJECTS = Path(__file__).resolve().parent.parent / "data" / "projects"
@@ -48,3 +49,12 @@ def secret(tool: Tool) -> Callable[[str, str], None]:
         file.write_text(value)
 
     return write
+
+
+@pytest.fixture(params=["local", pytest.param("kubernetes", marks=pytest.mark.cluster)])
+def place(request: pytest.FixtureRequest, tool: Tool) -> Iterator[Place]:
+    """Each target in turn."""
+    if request.param == "local":
+        yield Local(tool=tool)
+    else:
+        yield request.getfixturevalue("cluster")
