@@ -8,7 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from bodywork.app.doctor import Finding
-from bodywork.app.secrets import document as secret_document
+from bodywork.app.keepers import document as secret_document
 from bodywork.app.status import Status, run_document, view_of
 from bodywork.cli.agent import document as agent_document
 from bodywork.cli.plan_view import plan_document
@@ -170,7 +170,7 @@ NOTES = {
     "plan": "An object.",
     "validate": "An object. With errors, the exit code is 2.",
     "agent": "An object.",
-    "secrets": "A list.",
+    "secrets": "A list. With `--target kubernetes` each has its `namespace` as well.",
     "doctor": "A list. When something is missing, the exit code is 2.",
 }
 

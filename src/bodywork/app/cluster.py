@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bodywork.app.cluster_check import missing_keys, not_in_clusters
+from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters
 from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
@@ -67,7 +67,8 @@ class ClusterSite:
         return self._api
 
     async def check(self, project: Project, only: Collection[str] | None = None) -> Sequence[str]:
-        unknown = await missing_keys(self._api, project, self._settings(project).namespace, only)
+        place = Place(namespace=self._settings(project).namespace, target=self._where.target)
+        unknown = await missing_keys(self._api, project, place, only)
         return [*not_in_clusters(project), *unknown]
 
     async def review(self, plan: Plan) -> Sequence[str]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from bodywork.errors import ForbiddenError, NotFoundError
 from bodywork.spec.model import Project, Stage
@@ -12,24 +14,39 @@ from bodywork.targets.kubernetes.kinds import SECRET, Object
 from bodywork.targets.kubernetes.manifests.variables import secret_name
 
 Users = Mapping[tuple[str, str], Sequence[str]]
-"""The stages that name a key, by the Secret's name and the key."""
+"""The stages that name a key, by the secret and the key."""
 
 
-async def missing_keys(api: Api, project: Project, namespace: str, only: Collection[str] | None) -> list[str]:
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where secrets have to be; `target` is how the user named the cluster."""
+
+    namespace: str
+    target: str
+
+    def command(self, secret: str, key: str, group: str | None) -> str:
+        """What sets a key there."""
+        words = [secret, key, *(["--group", group] if group else [])]
+        there = ["--target", self.target, "--namespace", self.namespace]
+        return shlex.join(["bodywork", "secret", "set", *words, *there])
+
+
+async def missing_keys(api: Api, project: Project, place: Place, only: Collection[str] | None) -> list[str]:
     """See that the Secrets that stages name are there, with their keys, before anything runs.
 
     `on_failure` is one of the stages: its secret must not be missing when it counts. Returns
     sentences about what could not be looked at. Raises NotFoundError.
     """
     users = _users(project, only)
-    names = sorted({name for name, _ in users})
+    names = {secret: secret_name(project, secret) for secret, _ in sorted(users)}
     try:
-        found = {name: await api.get(SECRET, name, namespace) for name in names}
+        found = {secret: await api.get(SECRET, name, place.namespace) for secret, name in names.items()}
     except ForbiddenError:
-        return [f"whether the secrets {', '.join(names)} are there is not known: you may not read them"]
+        listed = ", ".join(names.values())
+        return [f"whether the secrets {listed} are there is not known: you may not read them"]
     missing = {key: stages for key, stages in users.items() if key[1] not in _keys(found[key[0]])}
     if missing:
-        raise _missing(project, namespace, missing, found)
+        raise _missing(project, place, missing, found)
     return []
 
 
@@ -45,8 +62,7 @@ def _users(project: Project, only: Collection[str] | None) -> dict[tuple[str, st
     users: dict[tuple[str, str], list[str]] = {}
     for stage in stages:
         for named in stage.secrets:
-            key = (secret_name(project, named.secret), named.variable)
-            users.setdefault(key, []).append(stage.name)
+            users.setdefault((named.secret, named.variable), []).append(stage.name)
     return users
 
 
@@ -55,16 +71,17 @@ def _keys(secret: Object | None) -> set[str]:
 
 
 def _missing(
-    project: Project, namespace: str, missing: Users, found: Mapping[str, Object | None]
+    project: Project, place: Place, missing: Users, found: Mapping[str, Object | None]
 ) -> NotFoundError:
     listed, commands = [], []
     for (name, key), stages in missing.items():
         has = sorted(_keys(found[name]))
         near = difflib.get_close_matches(key, has, n=1)
         instead = f": it has {near[0] if near else 'only ' + ', '.join(has)}" if has else ""
-        listed.append(f"{name}/{key} (for {', '.join(stages)}){instead}")
-        commands.append(f"kubectl -n {namespace} create secret generic {name} --from-file={key}=/dev/stdin")
+        listed.append(f"{secret_name(project, name)}/{key} (for {', '.join(stages)}){instead}")
+        commands.append(place.command(name, key, project.secrets_group))
+    where = f"in namespace {place.namespace}"
     return NotFoundError(
-        f"secrets that stages of {project.name} name are not in namespace {namespace}: {', '.join(listed)}",
-        hint="make each; its value is read from stdin: " + "; ".join(commands),
+        f"secrets that stages of {project.name} name are not {where}: {', '.join(listed)}",
+        hint="set each value, which is asked for: " + "; ".join(commands),
     )

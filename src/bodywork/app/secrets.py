@@ -1,49 +1,17 @@
-"""Secrets: setting, listing and deleting them, and whether a project has all that its stages name."""
+"""Whether this machine has all secrets that the stages of a project name."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Mapping
-from typing import Any
 
 from bodywork.app.parts import Parts
-from bodywork.app.times import rfc3339
-from bodywork.errors import NotFoundError, UsageError
-from bodywork.secret import Entry, parse, set_command, value_of
+from bodywork.errors import NotFoundError
+from bodywork.secret import Entry, set_command
 from bodywork.spec.model import Project
 
 Key = tuple[str, str]
 """A secret's name and the name of one of its keys."""
-
-
-def set_value(parts: Parts, secret: str, key: str, data: bytes, group: str | None = None) -> dict[str, bool]:
-    """Set one key; as `set_values`. Raises UsageError for what is empty or no text."""
-    if not data:
-        raise UsageError(f"the value of {key} is empty: nothing was set")
-    return set_values(parts, secret, {key: value_of(data, key)}, group)
-
-
-def set_env_file(
-    parts: Parts, secret: str, data: bytes, file: str, group: str | None = None
-) -> dict[str, bool]:
-    """Set all keys of a file with KEY=VALUE lines, or none when one of its lines is wrong."""
-    return set_values(parts, secret, parse(data, file), group)
-
-
-def set_values(
-    parts: Parts, secret: str, values: Mapping[str, str], group: str | None = None
-) -> dict[str, bool]:
-    """Set keys of a secret. Returns which, and whether there was a value before."""
-    parts.home.make()
-    had = {key: parts.secrets.has(secret, key, group) for key in values}
-    parts.secrets.set(secret, values, group)
-    return had
-
-
-def document(entry: Entry) -> dict[str, Any]:
-    """A secret as `--output json` has it: never a value."""
-    keys = [{"key": key, "changed": rfc3339(at)} for key, at in sorted(entry.keys.items())]
-    return {"name": entry.name, "group": entry.group, "keys": keys}
 
 
 def require(parts: Parts, project: Project, only: Collection[str] | None = None) -> None:

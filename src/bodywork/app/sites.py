@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 from bodywork.app.parts import Parts
 from bodywork.app.site import Site
 from bodywork.app.where import LOCAL, Where
@@ -18,8 +21,16 @@ def open_site(parts: Parts, where: Where, project: Project | None = None) -> Sit
         from bodywork.app.here import LocalSite
 
         return LocalSite(parts)
-    try:
+    with wanting_the_extra():
         from bodywork.app.cluster import ClusterSite
+    return ClusterSite(parts, where, project)
+
+
+@contextmanager
+def wanting_the_extra() -> Iterator[None]:
+    """Says what to install when an import inside fails for want of a package. Raises UsageError."""
+    try:
+        yield
     except ImportError as error:
         if error.name is None or error.name.startswith("bodywork"):
             raise
@@ -27,4 +38,3 @@ def open_site(parts: Parts, where: Where, project: Project | None = None) -> Sit
             f"the target kubernetes needs a package that is not installed: {error.name}",
             hint="install it: pip install 'bodywork[kubernetes]'",
         ) from error
-    return ClusterSite(parts, where, project)

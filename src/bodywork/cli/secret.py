@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bodywork.cli import options
 from bodywork.cli.confirm import confirm
 from bodywork.cli.words import ago
+
+if TYPE_CHECKING:
+    from bodywork.app.keepers import Keeper
+    from bodywork.app.where import Where
 
 MOST = 1 << 20
 """Bytes that are read, so that an endless stream ends; values may be shorter only."""
@@ -59,27 +64,33 @@ def command() -> None:
     metavar="FILE",
     help="Set all keys that FILE has, in lines like KEY=VALUE.",
 )
+@options.where
 def set_(
-    name: str, key: str | None, group: str | None, from_file: Path | None, from_env_file: Path | None
+    name: str,
+    key: str | None,
+    group: str | None,
+    from_file: Path | None,
+    from_env_file: Path | None,
+    where: Where,
 ) -> None:
     """Set KEY of secret NAME. The value is asked for, or read from stdin where nobody can be asked.
 
     One newline at the end of stdin does not count; a file is taken as it is.
     """
+    from bodywork.app.keepers import keeper, set_env_file, set_value
     from bodywork.app.parts import Parts
-    from bodywork.app.secrets import set_env_file, set_value
 
-    parts = Parts(Parts.ours_now())
+    kept = keeper(Parts(Parts.ours_now(), note=_note), where)
     if from_env_file is not None:
         if key is not None or from_file is not None:
             raise click.UsageError("--from-env-file brings its own keys: leave out KEY and --from-file")
-        done = set_env_file(parts, name, _read(from_env_file), str(from_env_file), group)
+        done = set_env_file(kept, name, _read(from_env_file), str(from_env_file), group)
     elif key is None:
         raise click.UsageError("name the KEY to set, or bring all of them with --from-env-file FILE")
     else:
-        parts.secrets.path(name, key, group)  # a wrong name is told before anything is asked
+        kept.check(name, key, group)  # a wrong name is told before anything is asked
         data = _read(from_file) if from_file is not None else _asked(name, key)
-        done = set_value(parts, name, key, data, group)
+        done = set_value(kept, name, key, data, group)
     for one, before in done.items():
         click.echo(f"{'changed' if before else 'set'} {_told(name, group)}/{one}")
     if any(done.values()):
@@ -87,23 +98,22 @@ def set_(
 
 
 @command.command("list", epilog="Example: bodywork secret list --output json")
+@options.where
 @options.output
-def list_(output: str) -> None:
+def list_(where: Where, output: str) -> None:
     """List secrets with their keys, and when those were changed; never a value."""
+    from bodywork.app.keepers import document, keeper
     from bodywork.app.parts import Parts
-    from bodywork.app.secrets import document
 
-    entries = Parts(Parts.ours_now()).secrets.entries()
+    kept = keeper(Parts(Parts.ours_now()), where)
     if output == "json":
-        options.print_json([document(entry) for entry in entries])
+        options.print_json([document(entry) for entry in kept.entries()])
         return
-    if not entries:
+    lines = _lines(kept)
+    if not lines:
         click.echo("there are no secrets yet; set one with: bodywork secret set NAME KEY", err=True)
-    rows = [(_told(e.name, e.group), key, at) for e in entries for key, at in sorted(e.keys.items())]
-    first = max((len(name) for name, _, _ in rows), default=0)
-    second = max((len(key) for _, key, _ in rows), default=0)
-    for name, key, at in rows:
-        click.echo(f"{name:{first}}  {key:{second}}  {ago(max(0.0, time.time() - at))}")
+    for line in lines:
+        click.echo(line)
 
 
 @command.command("delete", epilog="Example: bodywork secret delete weather-service API_TOKEN")
@@ -111,17 +121,38 @@ def list_(output: str) -> None:
 @click.argument("key", required=False)
 @group_option
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-def delete(name: str, key: str | None, group: str | None, yes: bool) -> None:
+@options.where
+def delete(name: str, key: str | None, group: str | None, yes: bool, where: Where) -> None:
     """Delete KEY of secret NAME, or the whole secret. What runs already keeps what it was given."""
+    from bodywork.app.keepers import keeper
     from bodywork.app.parts import Parts
 
-    secrets = Parts(Parts.ours_now()).secrets
-    keys = secrets.keys(name, key, group)
+    kept = keeper(Parts(Parts.ours_now()), where)
+    keys = kept.keys(name, key, group)
     if not yes:
         question = f"Delete {', '.join(keys)} of secret {_told(name, group)}?"
         confirm(question, otherwise="nothing was deleted")
-    for one in secrets.delete(name, key, group):
+    for one in kept.delete(name, key, group):
         click.echo(f"deleted {_told(name, group)}/{one}")
+
+
+def _lines(kept: Keeper) -> list[str]:
+    """A line for each key, in columns: the namespace if there is one, the secret, the key, its age."""
+    rows = [
+        ([*([e.namespace] if e.namespace else []), _told(e.name, e.group), key], at)
+        for e in kept.entries()
+        for key, at in sorted(e.keys.items())
+    ]
+    widths = [max(map(len, column)) for column in zip(*(words for words, _ in rows), strict=True)]
+    return [
+        "  ".join(f"{word:{width}}" for word, width in zip(words, widths, strict=True))
+        + f"  {ago(max(0.0, time.time() - at))}"
+        for words, at in rows
+    ]
+
+
+def _note(sentence: str) -> None:
+    click.echo(sentence, err=True)
 
 
 def _told(name: str, group: str | None) -> str:

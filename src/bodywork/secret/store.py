@@ -23,11 +23,15 @@ FRESH = ".new-"
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A secret, without its values: `keys` maps each key to when it was changed (seconds since the epoch)."""
+    """A secret, without its values: `keys` maps each key to when it was changed (seconds since the epoch).
+
+    `namespace` is where it is in a cluster; None: on this machine.
+    """
 
     name: str
     group: str | None
     keys: Mapping[str, float]
+    namespace: str | None = None
 
 
 class Secrets:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from bodywork.spec.model import Project
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import Object
@@ -17,15 +19,19 @@ def namespace(project: Project, settings: Settings) -> Object:
     which the server then only warns about.
     """
     on_nodes = settings.cache is not None and settings.cache.path is not None
+    level = "privileged" if on_nodes else "restricted"
+    return _namespace(settings.namespace, labels.of_pipeline(project), level)
+
+
+def empty(name: str) -> Object:
+    """One that is no pipeline's, so that none takes it away: its secrets are somebody's."""
+    return _namespace(name, {labels.MANAGED_BY: labels.MANAGER}, "restricted")
+
+
+def _namespace(name: str, marks: Mapping[str, str], level: str) -> Object:
+    levels = {f"{LEVEL}/enforce": level, f"{LEVEL}/warn": "restricted"}
     return {
         "apiVersion": "v1",
         "kind": "Namespace",
-        "metadata": {
-            "name": settings.namespace,
-            "labels": {
-                **labels.of_pipeline(project),
-                f"{LEVEL}/enforce": "privileged" if on_nodes else "restricted",
-                f"{LEVEL}/warn": "restricted",
-            },
-        },
+        "metadata": {"name": name, "labels": {**marks, **levels}},
     }

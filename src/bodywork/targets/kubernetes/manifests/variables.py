@@ -49,4 +49,9 @@ def literal(value: str) -> str:
 
 def secret_name(project: Project, secret: str) -> str:
     """The Secret that holds a secret; those of a group begin with its name."""
-    return f"{project.secrets_group}-{secret}" if project.secrets_group else secret
+    return name_in_cluster(secret, project.secrets_group)
+
+
+def name_in_cluster(secret: str, group: str | None) -> str:
+    """The same, by the names alone."""
+    return f"{group}-{secret}" if group else secret
