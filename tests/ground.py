@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import json
 import threading
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
@@ -13,8 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from bodywork.run.events import Event
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.connection import Connection, Request
 from bodywork.targets.kubernetes.ending import ending
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
@@ -35,7 +36,9 @@ from bodywork.targets.kubernetes.kinds import (
     Kind,
     Object,
 )
+from bodywork.targets.kubernetes.kubeconfig import access
 from bodywork.targets.kubernetes.lease_object import holder_of
+from bodywork.targets.kubernetes.records import ClusterRecords
 from tool import Answer, Repository, Tool, wait_for
 
 HEAD = """version: "2"
@@ -143,6 +146,48 @@ class Ground:
 
         every = [one for found in self.ask(listed) for one in found]
         return Counter(f"{one['kind']} {_name(one).replace(run, 'RUN')}" for one in every)
+
+    def newest_run(self) -> str:
+        """The id of the newest run that is recorded; "" when there is none."""
+
+        async def newest(api: Api) -> str:
+            found = await ClusterRecords(api, "kubernetes", namespace=self.name).runs(limit=1)
+            return found[0].run if found else ""
+
+        run: str = self.ask(newest)
+        return run
+
+    def events(self) -> list[Event]:
+        """What the newest run has recorded so far."""
+
+        async def recorded(api: Api) -> list[Event]:
+            records = ClusterRecords(api, "kubernetes", namespace=self.name)
+            found = await records.runs(limit=1)
+            return await records.events(found[0].run) if found else []
+
+        events: list[Event] = self.ask(recorded)
+        return events
+
+    def evict(self, pod: Object) -> None:
+        """Ask for a pod to be evicted, as `kubectl drain` does."""
+        name = pod["metadata"]["name"]
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction"}
+        metadata = {"name": name, "namespace": self.name}
+        request = Request(
+            method="POST",
+            path=f"{POD.path(self.name, name)}/eviction",
+            params={},
+            content=json.dumps({**eviction, "metadata": metadata}).encode(),
+        )
+
+        async def call() -> int:
+            connection = Connection(access(self.environment, None), self.environment)
+            try:
+                return (await connection.send(request)).status_code
+            finally:
+                await connection.close()
+
+        assert asyncio.run(call()) in (200, 201)
 
     def remove(self) -> None:
         self.ask(lambda api: api.delete(NAMESPACE, self.name))
@@ -288,11 +333,3 @@ class PodWatch:
             mine.code = -1
         elif not gone and (end := ending(pod)) is not None and mine.code is None:
             mine.code = 0 if end.ended.ok else (end.ended.exit_code or -1)
-
-
-def ground_environment(kubeconfig: Path) -> dict[str, str]:
-    return {**os.environ, "KUBECONFIG": str(kubeconfig)}
-
-
-def now() -> float:
-    return time.monotonic()

@@ -87,6 +87,11 @@ def test_a_run_killed_at_any_change_ends_as_if_nothing_had_happened(
         run, state = found.json["run"], found.json["state"]
         if state != "succeeded":
             assert state == "interrupted"
+            if not any("/secrets" in change for change in killer.made):
+                # the project's files are not in the cluster yet: only the machine that has them can go on
+                assert other("resume", ground.name).code == 2
+                assert other.good("status", ground.name, "-o", "json").json["state"] == "interrupted"
+                other = ground.tool
             other.good("resume", ground.name, timeout=240)
         pods.check(first=1, flaky=1, second=1)
     status = other.good("status", ground.name, "-o", "json").json

@@ -16,7 +16,7 @@ from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
-from bodywork.errors import BodyworkError, BusyError, UnreachableError, UsageError
+from bodywork.errors import BusyError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
@@ -30,6 +30,7 @@ from bodywork.targets.kubernetes.lease import PipelineLease
 from bodywork.targets.kubernetes.location import Location, find
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER, controller
 from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_object
+from bodywork.targets.kubernetes.provisions import kept_source
 from bodywork.targets.kubernetes.records import ClusterRecords
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
@@ -76,16 +77,16 @@ class ClusterSite:
         return [lacking] if lacking else []
 
     async def files(self, plan: Plan) -> Path | None:
-        """Out of Git, if it can be had from here; what pods of an earlier run need is in the cluster."""
+        """None: an earlier command has left them in the cluster. Otherwise out of Git, and its errors."""
+        namespace = self._settings(await self._project(plan.pipeline)).namespace
+        if await kept_source(self._api, plan, namespace) is not None:
+            return None
 
         def laid_out() -> Path:
             commit = self._parts.git.open(plan.source.repository, plan.source.commit)
             return self._parts.trees.ensure(commit.commit, commit.export)
 
-        try:
-            return await asyncio.to_thread(laid_out)
-        except BodyworkError:
-            return None
+        return await asyncio.to_thread(laid_out)
 
     async def target(
         self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()

@@ -106,7 +106,7 @@ class Provider:
         with contextlib.suppress(NotFoundError):
             if self.tree is not None:
                 return await asyncio.to_thread(self._gathered, self.tree / plan.source.folder, digests)
-        if source := await self._kept(plan, digests):
+        if source := await kept_source(self.api, plan, self.settings.namespace):
             return source, source.locks()
         raise StageError(
             f"the files of commit {plan.source.commit[:12]} and its locks are not at hand: not on this "
@@ -118,14 +118,16 @@ class Provider:
         locks = {digest: self.environments.load(digest) for digest in sorted(digests)}
         return gather(folder, locks.values(), wheels=self.environments.wheels), locks
 
-    async def _kept(self, plan: Plan, digests: set[str]) -> Source | None:
-        """The Secret of a run of the same commit that has all the locks."""
-        chosen = {**labels.of_pipeline(plan.project), CONTENT: SOURCE, labels.COMMIT: plan.source.commit}
-        for secret in await self.api.list(SECRET, self.settings.namespace, labels=chosen):
-            source = source_in(secret)
-            if digests <= source.locks().keys():
-                return source
-        return None
+
+async def kept_source(api: Api, plan: Plan, namespace: str) -> Source | None:
+    """What a run of the same commit, maybe this one, has left in the cluster, if it has all the locks."""
+    digests = {planned.environment for planned in plan.all_stages}
+    chosen = {**labels.of_pipeline(plan.project), CONTENT: SOURCE, labels.COMMIT: plan.source.commit}
+    for secret in await api.list(SECRET, namespace, labels=chosen):
+        source = source_in(secret)
+        if digests <= source.locks().keys():
+            return source
+    return None
 
 
 async def ensure_namespace(api: Api, plan: Plan, settings: Settings) -> None:
