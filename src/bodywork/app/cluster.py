@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters
 from bodywork.app.cluster_logs import ClusterLogs
+from bodywork.app.git_key import ssh_files
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
@@ -20,7 +21,7 @@ from bodywork.errors import BusyError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
-from bodywork.targets.kubernetes import labels, store
+from bodywork.targets.kubernetes import git_credential, labels, store
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.holder import Identity
 from bodywork.targets.kubernetes.incluster import ACCOUNT
@@ -44,12 +45,17 @@ AWAY = 600.0
 
 
 class ClusterSite:
-    """A cluster as a place where pipelines run. `project` is the one that is deployed, when there is one."""
+    """A cluster as a place where pipelines run. `project` is the one that is deployed, when there is one,
+    and `ssh_key` the file of the key that opens its repository.
+    """
 
     name = KUBERNETES
 
-    def __init__(self, parts: Parts, where: Where, project: Project | None = None) -> None:
+    def __init__(
+        self, parts: Parts, where: Where, project: Project | None = None, *, ssh_key: str | None = None
+    ) -> None:
         self._parts = parts
+        self._ssh_key = ssh_key
         self._where = where
         self._run, self._erased = "", False
         self._projects = {project.name: project} if project else {}
@@ -107,6 +113,7 @@ class ClusterSite:
                 variables=self._parts.ours,
                 tree=tree,
                 note=self._parts.note,
+                credential=self._credential,
             ),
             records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self._keep_log),
         )
@@ -206,6 +213,12 @@ class ClusterSite:
             if found := find(digest, {record.run: await self.records.events(record.run)}):
                 return found
         return None
+
+    async def _credential(self, plan: Plan) -> str | None:
+        """The Secret with which pods fetch a project that is too big to be sent."""
+        namespace = self._settings(plan.project).namespace
+        files = await ssh_files(self._parts, plan.source.repository, self._ssh_key)
+        return await git_credential.ensure(self._api, plan, namespace, files)
 
     async def _keep_log(self, stage: str, text: bytes) -> None:
         await self.records.keep_log(self._run, stage, text)

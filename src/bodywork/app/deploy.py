@@ -75,7 +75,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     async def work() -> Outcome:
         cancel = asyncio.Event()
         async with (
-            open_site(parts, request.where, checkout.project) as site,
+            open_site(parts, request.where, checkout.project, ssh_key=request.ssh_key) as site,
             site.hold(pipeline, run, wait=request.wait, cancel=cancel),
         ):
             if request.detach:

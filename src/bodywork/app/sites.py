@@ -12,10 +12,13 @@ from bodywork.errors import UsageError
 from bodywork.spec.model import Project
 
 
-def open_site(parts: Parts, where: Where, project: Project | None = None) -> Site:
+def open_site(
+    parts: Parts, where: Where, project: Project | None = None, *, ssh_key: str | None = None
+) -> Site:
     """The site, to be used once, as a context manager of one event loop. Raises UsageError.
 
     `project` is the one that will be deployed; without it, pipelines are known by their records.
+    `ssh_key` is the file of the key that its repository is to be opened with.
     """
     if where.kind == LOCAL:
         from bodywork.app.here import LocalSite
@@ -23,7 +26,7 @@ def open_site(parts: Parts, where: Where, project: Project | None = None) -> Sit
         return LocalSite(parts)
     with wanting_the_extra():
         from bodywork.app.cluster import ClusterSite
-    return ClusterSite(parts, where, project)
+    return ClusterSite(parts, where, project, ssh_key=ssh_key)
 
 
 @contextmanager

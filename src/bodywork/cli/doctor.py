@@ -44,8 +44,10 @@ def command(where: Where, output: str) -> int:
 
 
 async def _examined_cluster(parts: Parts, where: Where, output: str) -> list[Finding]:
-    from bodywork.app.cluster_doctor import examine
+    from bodywork.app.sites import wanting_the_extra
 
+    with wanting_the_extra():
+        from bodywork.app.cluster_doctor import examine
     return [_shown(finding, output) async for finding in examine(parts, where)]
 
 

@@ -29,14 +29,10 @@ class Launching:
 
 @dataclass(kw_only=True)
 class Launches:
-    """Those of one run. `credential` is a Secret with which a big project is fetched from Git.
-
-    What this run has made is known here; all else is `locate`d.
-    """
+    """Those of one run. What it has made is known here; all else is `locate`d."""
 
     settings: Settings
     locate: Locate
-    credential: str | None = None
     _made: dict[str, Location] = field(default_factory=dict, init=False)
 
     def made(self, plan: Plan, stage: str, attempt: int, outputs: Mapping[str, str]) -> None:
@@ -57,7 +53,7 @@ class Launches:
         stage, whole = planned.stage, provisions.source.whole
         inputs = {one.name: digests[one.name] for one in stage.inputs if one.name in digests}
         locations = {name: await self._located(digest, stage.name) for name, digest in inputs.items()}
-        init = () if whole else (fetched(plan, self.settings, credential=self.credential),)
+        init = () if whole else (fetched(plan, self.settings, credential=provisions.credential),)
         downloads: dict[str, str] = {}
         if inputs and stage.kind is Kind.SERVICE:
             files = {one.name: input_file(plan, one) for one in stage.inputs}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -30,14 +30,25 @@ from bodywork.targets.kubernetes.manifests.source import (
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.store import PipelineStore
 
+Credential = Callable[[Plan], Awaitable[str | None]]
+"""The Secret with which pods fetch a project that is too big to be sent; None: there is none."""
+
+
+async def no_credential(plan: Plan) -> str | None:
+    return None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Provisions:
-    """`source` is in the cluster as a Secret; `locks` are by digest; no `store`: no stage needs one."""
+    """`source` is in the cluster as a Secret; `locks` are by digest; no `store`: no stage needs one.
+
+    `credential` is a Secret with which a project that is not whole in `source` is fetched from Git.
+    """
 
     source: Source
     locks: Mapping[str, Lock]
     store: PipelineStore | None
+    credential: str | None = None
 
 
 @dataclass(kw_only=True)
@@ -54,6 +65,7 @@ class Provider:
     tree: Path | None
     variables: Mapping[str, str]
     note: Callable[[str], None] = lambda sentence: None
+    credential: Credential = no_credential
     _making: asyncio.Task[Provisions] | None = field(default=None, init=False)
 
     async def provisions(self, plan: Plan) -> Provisions:
@@ -87,7 +99,8 @@ class Provider:
             try:
                 source, locks = await gathering
                 await self.put_source(plan, source)
-                return Provisions(source=source, locks=locks, store=await opening)
+                credential = None if source.whole else await self.credential(plan)
+                return Provisions(source=source, locks=locks, store=await opening, credential=credential)
             finally:
                 await _ended(opening)
         finally:

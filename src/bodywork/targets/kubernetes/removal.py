@@ -10,6 +10,8 @@ from typing import Any
 from bodywork.errors import ForbiddenError, NotFoundError
 from bodywork.targets.kubernetes import labels, store_server
 from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.git_credential import GIT
+from bodywork.targets.kubernetes.kept_secrets import is_kept
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     CRON_JOB,
@@ -72,7 +74,9 @@ class Removal:
         namespace of ours, too, unless others use them.
         """
         await self._delete(await self._found(OF_PIPELINE, {labels.PIPELINE: self.pipeline}))
-        await self._delete(await self._found((SECRET,), {labels.PIPELINE: self.pipeline, CONTENT: SOURCE}))
+        for content in (SOURCE, GIT):
+            chosen = {labels.PIPELINE: self.pipeline, CONTENT: content}
+            await self._delete(await self._found((SECRET,), chosen))
         if await self._used_by_other_pipelines():
             return
         await store_server.remove(self.api, self.namespace)
@@ -132,6 +136,8 @@ class Removal:
 
 def _of_others(one: Object) -> bool:
     """Whether an object is neither ours (and about to go) nor Kubernetes' own."""
+    if one["kind"] == SECRET.kind and is_kept(one):
+        return True
     return not labels.is_ours(one) and one["metadata"]["name"] not in GIVEN
 
 

@@ -27,7 +27,7 @@ from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests.job import job
 from bodywork.targets.kubernetes.pods import Pods
 from bodywork.targets.kubernetes.printed import Tail
-from bodywork.targets.kubernetes.provisions import Provider
+from bodywork.targets.kubernetes.provisions import Credential, Provider, no_credential
 from bodywork.targets.kubernetes.rollout import Rollout
 from bodywork.targets.kubernetes.services import Services
 from bodywork.targets.kubernetes.settings import Settings
@@ -58,14 +58,14 @@ class Records:
 class Surroundings:
     """What the target takes from this machine: files and locks of the commit, our own environment.
 
-    `tree` holds the files of the commit (None: only to look or remove). `credential` is the Secret
+    `tree` holds the files of the commit (None: only to look or remove). `credential` gives the Secret
     with which pods fetch a project that is too big to be sent. `note` is told what takes its time.
     """
 
     environments: Environments
     variables: Mapping[str, str]
     tree: Path | None = None
-    credential: str | None = None
+    credential: Credential = no_credential
     note: Callable[[str], None] = field(default=lambda sentence: None)
 
 
@@ -97,10 +97,9 @@ class KubernetesTarget:
             tree=surroundings.tree,
             variables=surroundings.variables,
             note=surroundings.note,
+            credential=surroundings.credential,
         )
-        self._launches = Launches(
-            settings=settings, locate=records.locate, credential=surroundings.credential
-        )
+        self._launches = Launches(settings=settings, locate=records.locate)
         self._left: dict[str, Object] = {}
         self._attempts: dict[Handle, Attempt | Rollout] = {}
         self._plans: dict[Handle, tuple[Plan, PlannedStage]] = {}
