@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from bodywork.errors import BusyError, NotFoundError
+from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.targets.kubernetes import lease_object
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api, ConflictError
 from bodywork.targets.kubernetes.holder import Identity, lives
@@ -80,6 +80,10 @@ class PipelineLease:
         except asyncio.CancelledError:
             if keeper.lost and keeper.nothing_else_cancelled():
                 raise self._lost(run) from None
+            raise
+        except BodyworkError as error:  # what was not to be done any more, on the way out
+            if keeper.lost and keeper.nothing_else_cancelled():
+                raise self._lost(run) from error
             raise
 
     async def holder(self) -> Holder | None:

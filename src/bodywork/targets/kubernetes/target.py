@@ -233,7 +233,9 @@ class KubernetesTarget:
             task.add_done_callback(self._keeping.discard)
 
     async def _kept(self, stage: str, text: bytes) -> None:
-        await self._records.keep_log(stage, text)
+        """Its pod still has the log, and it has been shown: no run fails for want of this copy."""
+        with suppress(BodyworkError):
+            await self._records.keep_log(stage, text)
 
 
 def _ended(one: Object) -> bool:
