@@ -21,7 +21,7 @@ from bodywork.run.plan import Plan, make_plan
 from bodywork.targets.kubernetes.manifests.controller import controller
 from bodywork.targets.kubernetes.manifests.namespace import namespace
 from bodywork.targets.kubernetes.manifests.source import gather, source_secret
-from bodywork.targets.kubernetes.run_objects import first
+from bodywork.targets.kubernetes.run_objects import RENDERED, first
 from bodywork.targets.kubernetes.settings import Settings
 
 KUBERNETES = "kubernetes"
@@ -49,7 +49,7 @@ def render(parts: Parts, request: Request, watcher: Watcher) -> list[dict[str, A
     return [
         *made_for_it,
         source_secret(planned, source, settings),
-        *first(record, planned, settings.namespace),
+        *first(record, planned, settings.namespace, key=RENDERED),
         *controller(planned, settings, variables={}),
     ]
 

@@ -56,6 +56,15 @@ def test_a_small_plan_is_in_the_object_of_the_record() -> None:
     assert run_objects.plan_names(main) == []
 
 
+def test_a_record_that_is_applied_again_does_not_undo_what_the_run_has_written() -> None:
+    small = replace(plan(batch("a")), run=RECORD.run)
+    (rendered,) = run_objects.first(RECORD, small, "iris", key=run_objects.RENDERED)
+    (written,) = run_objects.first(replace(RECORD, state=RunState.SUCCEEDED), small, "iris")
+    assert run_objects.record_of(rendered, "kubernetes").state is RunState.RUNNING
+    both = {**written, "data": written["data"] | rendered["data"]}
+    assert run_objects.record_of(both, "kubernetes").state is RunState.SUCCEEDED
+
+
 def test_a_plan_of_1000_stages_is_split_and_put_together_again() -> None:
     big = big_plan(1_000)
     *parts, main = run_objects.first(RECORD, big, "iris")

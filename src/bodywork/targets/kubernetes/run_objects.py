@@ -29,6 +29,11 @@ from bodywork.targets.kubernetes.kinds import Object
 RECORD = f"{labels.PREFIX}record"
 """The label that says which part of a run's record an object is."""
 
+WRITTEN, RENDERED = "record", "rendered-record"
+"""Keys of the record: as runs write it, and as it was rendered, for others to apply. To apply that again
+and again, as GitOps does, changes nothing of what the run has written since.
+"""
+
 PLAN_HERE = 8_000
 """Bytes of a compressed plan that the first object, which is written again and again, can carry."""
 
@@ -38,12 +43,12 @@ REASON = 8_000
 """Characters of a reason that are kept."""
 
 
-def first(record: RunRecord, plan: Plan, namespace: str) -> list[Object]:
+def first(record: RunRecord, plan: Plan, namespace: str, *, key: str = WRITTEN) -> list[Object]:
     """The objects of a new run, in the order in which to make them: with the last, it is there."""
     content = gzip.compress(encode_plan(plan).encode(), mtime=0)
     marks = labels.of_run(plan)
     main = _config_map(f"run-{record.run}", namespace, marks, "run")
-    main["data"] = {"record": encode_record(record)}
+    main["data"] = {key: encode_record(record)}
     if len(content) <= PLAN_HERE:
         main["binaryData"] = {"plan": base64.b64encode(content).decode()}
         return [main]
@@ -108,7 +113,7 @@ def encode_record(record: RunRecord) -> str:
 
 
 def record_of(main: Object, target: str) -> RunRecord:
-    document = _known(RunRecord, entries.text_of(main, "record"))
+    document = _known(RunRecord, entries.text_of(main, WRITTEN) or entries.text_of(main, RENDERED))
     return RunRecord(**{**document, "state": RunState(document["state"]), "target": target})
 
 

@@ -117,7 +117,7 @@ class RunWriter:
     async def _write_first(self, texts: Mapping[str, str], record: RunRecord) -> None:
         """Add texts to the first object, together with the record as it then is."""
         is_last = self._last is self._main
-        plain = {"record": run_objects.encode_record(record)}
+        plain = {run_objects.WRITTEN: run_objects.encode_record(record)}
         self._main = await self._add(self._main, entries.packed(texts, plain=plain))
         if is_last:
             self._last = self._main
