@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from bodywork.spec import quantity, requirement
+from bodywork.spec import cron, quantity, requirement
 from bodywork.spec.names import LABEL, LONGEST, is_label, label
 from bodywork.spec.report import did_you_mean
 from bodywork.spec.tree import WrittenFloat, WrittenInt, describe, quote
@@ -26,8 +26,6 @@ ARTIFACT = re.compile(r"[A-Za-z](?:[A-Za-z0-9_-]*[A-Za-z0-9])?")
 SECRET = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?")
 PYTHON = re.compile(r"3\.(\d{1,2})")
 OLDEST_PYTHON = 8
-CRON_FIELD = re.compile(r"[0-9A-Za-z*?/,#-]+")
-CRON_WORDS = ("@hourly", "@daily", "@midnight", "@weekly", "@monthly", "@yearly", "@annually")
 STORES = ("s3", "gs", "az", "file")
 LONGEST_PATH = 1000
 
@@ -121,17 +119,10 @@ def _url_path(path: str) -> str:
 
 
 def _cron(text: str) -> str:
-    fields = text.split()
-    if text.startswith("@"):
-        if text not in CRON_WORDS:
-            known = ", ".join(CRON_WORDS)
-            raise ValueError(f"{quote(text)} must be one of {known}{did_you_mean(text, CRON_WORDS)}")
-    elif len(fields) != 5:
-        raise ValueError(
-            f"must have five fields (minute, hour, day, month, weekday), not {len(fields)}: {quote(text)}"
-        )
-    elif bad := [field for field in fields if not CRON_FIELD.fullmatch(field)]:
-        raise ValueError(f"{quote(bad[0])} is not a field of a cron expression like 0 6 * * 1-5")
+    if text.startswith("@") and text not in cron.WORDS:
+        known = ", ".join(cron.WORDS)
+        raise ValueError(f"{quote(text)} must be one of {known}{did_you_mean(text, list(cron.WORDS))}")
+    cron.Cron.parse(text)
     return text
 
 
