@@ -104,7 +104,7 @@ class Cron:
                 return
 
     def _times(self, day: date, zone: ZoneInfo) -> Iterator[datetime]:
-        """Those of one day, in order, by what clocks show: none that they skip, twice what they show twice."""
+        """Those of one day, in order: none that clocks skip, and twice what they show twice."""
         shown = [
             datetime.combine(day, time(hour, minute))
             for hour in sorted(self.hours)
