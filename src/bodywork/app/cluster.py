@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters
+from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters, unpublished, unserved_routes
 from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.git_key import ssh_files
 from bodywork.app.parts import Parts
@@ -76,11 +76,13 @@ class ClusterSite:
     async def check(self, project: Project, only: Collection[str] | None = None) -> Sequence[str]:
         place = Place(namespace=self._settings(project).namespace, target=self._where.target)
         unknown = await missing_keys(self._api, project, place, only)
-        return [*not_in_clusters(project), *unknown]
+        hidden = await unpublished(self._api, project, self._settings(project))
+        return [*not_in_clusters(project), *unknown, *hidden]
 
     async def review(self, plan: Plan) -> Sequence[str]:
-        lacking = await store.lacks(self._api, plan, self._settings(plan.project), self._parts.ours)
-        return [lacking] if lacking else []
+        settings = self._settings(plan.project)
+        lacking = await store.lacks(self._api, plan, settings, self._parts.ours)
+        return [*filter(None, [lacking]), *await unserved_routes(self._api, plan.project, settings)]
 
     async def files(self, plan: Plan) -> Path | None:
         """None: an earlier command has left them in the cluster. Otherwise out of Git, and its errors."""

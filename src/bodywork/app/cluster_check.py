@@ -11,7 +11,10 @@ from bodywork.errors import ForbiddenError, NotFoundError
 from bodywork.spec.model import Project, Stage
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.kinds import SECRET, Object
+from bodywork.targets.kubernetes.manifests.route import takes_prefix_off
 from bodywork.targets.kubernetes.manifests.variables import secret_name
+from bodywork.targets.kubernetes.routes import Routes
+from bodywork.targets.kubernetes.settings import Settings
 
 Users = Mapping[tuple[str, str], Sequence[str]]
 """The stages that name a key, by the secret and the key."""
@@ -48,6 +51,18 @@ async def missing_keys(api: Api, project: Project, place: Place, only: Collectio
     if missing:
         raise _missing(project, place, missing, found)
     return []
+
+
+async def unserved_routes(api: Api, project: Project, settings: Settings) -> list[str]:
+    """What the routes of a project of today lack, without which it would fail for certain."""
+    lacking = "" if takes_prefix_off(project) else await Routes(api=api, settings=settings).lacks(project)
+    return [lacking] if lacking else []
+
+
+async def unpublished(api: Api, project: Project, settings: Settings) -> list[str]:
+    """That the services of an old project are not published, where the cluster cannot do it."""
+    lacking = await Routes(api=api, settings=settings).lacks(project) if takes_prefix_off(project) else ""
+    return [f"its services can be reached from within the cluster only: {lacking}"] if lacking else []
 
 
 def not_in_clusters(project: Project) -> Iterator[str]:

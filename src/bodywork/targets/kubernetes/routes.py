@@ -8,9 +8,16 @@ from typing import Any
 
 from bodywork.errors import ForbiddenError, UsageError
 from bodywork.run.plan import Plan, PlannedStage
+from bodywork.spec.model import Kind, Project
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.kinds import GATEWAY, HTTP_ROUTE, INGRESS, INGRESS_CLASS, Object
-from bodywork.targets.kubernetes.manifests.route import gateway_reference, http_route, ingress
+from bodywork.targets.kubernetes.manifests.route import (
+    check_prefix,
+    gateway_reference,
+    http_route,
+    ingress,
+    takes_prefix_off,
+)
 from bodywork.targets.kubernetes.settings import Settings
 
 DEFAULT_CLASS = "ingressclass.kubernetes.io/is-default-class"
@@ -24,16 +31,34 @@ class Routes:
     api: Api
     settings: Settings
 
+    async def lacks(self, project: Project) -> str:
+        """What its routes need and is not there, as a sentence with a next step; "": nothing."""
+        published = [one for one in project.stages if one.kind is Kind.SERVICE and one.service.route]
+        try:
+            if published and await self._gateway(project) is None:
+                controller = await self._controller(project)
+                for stage in published:
+                    check_prefix(project, stage, controller)
+        except UsageError as error:
+            return f"{error.message}; {error.hint}"
+        return ""
+
     async def route(self, plan: Plan, planned: PlannedStage) -> Object | None:
-        """The object that publishes a service; None: it asks for no route. Raises UsageError."""
+        """The object that publishes a service; None: it has none. Raises UsageError.
+
+        Projects of 2021-22 asked for an Ingress whether or not anything served it, and ran all the same.
+        """
         if not planned.stage.service.route:
             return None
-        if plan.project.cluster.ingress_class is None and await self.api.served(HTTP_ROUTE):
-            gateway = await self._gateway(plan)
-            if gateway is not None:
+        try:
+            if (gateway := await self._gateway(plan.project)) is not None:
                 return http_route(plan, planned, self.settings, gateways=[gateway])
-        controller = await self._controller(plan)
-        return ingress(plan, planned, self.settings, controller=controller)
+            controller = await self._controller(plan.project)
+            return ingress(plan, planned, self.settings, controller=controller)
+        except UsageError:
+            if takes_prefix_off(plan.project):
+                return None
+            raise
 
     async def url(self, route: Object | None) -> str:
         """Where a route is reached from outside, as far as the cluster says it; else ""."""
@@ -49,9 +74,11 @@ class Routes:
                 return f"{root}{path}"
         return ""
 
-    async def _gateway(self, plan: Plan) -> Object | None:
-        """The one that the project names, or the only one that there is."""
-        if named := plan.project.cluster.gateway:
+    async def _gateway(self, project: Project) -> Object | None:
+        """The one that the project names, or the only one that there is, in its namespace or at all."""
+        if project.cluster.ingress_class is not None or not await self.api.served(HTTP_ROUTE):
+            return None
+        if named := project.cluster.gateway:
             reference = gateway_reference(named, self.settings.namespace)
             if await self.api.get(GATEWAY, reference["name"], reference["namespace"]) is None:
                 raise UsageError(
@@ -63,7 +90,8 @@ class Routes:
             found = await self.api.list(GATEWAY)
         except ForbiddenError:
             found = await self.api.list(GATEWAY, self.settings.namespace)
-        names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in found]
+        near = [one for one in found if one["metadata"]["namespace"] == self.settings.namespace]
+        names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in near or found]
         if len(names) > 1:
             raise UsageError(
                 f"the cluster has several gateways: {', '.join(sorted(names))}",
@@ -71,9 +99,9 @@ class Routes:
             )
         return gateway_reference(names[0], self.settings.namespace) if names else None
 
-    async def _controller(self, plan: Plan) -> str:
+    async def _controller(self, project: Project) -> str:
         """That of the Ingress class in use. Raises UsageError where there is none."""
-        wanted = plan.project.cluster.ingress_class
+        wanted = project.cluster.ingress_class
         try:
             classes = await self.api.list(INGRESS_CLASS)
         except ForbiddenError:

@@ -79,13 +79,8 @@ def ingress(plan: Plan, planned: PlannedStage, settings: Settings, *, controller
     if not stage.service.route:
         return None
     metadata, path, kind = _metadata(plan, stage, settings), _prefix(stage), "Prefix"
+    check_prefix(plan.project, stage, controller)
     if takes_prefix_off(plan.project) and path != "/":
-        if controller != NGINX:
-            raise UsageError(
-                f"the route {path} of {stage.name} needs its prefix taken off, "
-                f"which Ingress cannot say{f' to {controller}' if controller else ''}",
-                hint="use a cluster with the Gateway API, or remove `ingress: true` of the stage",
-            )
         metadata["annotations"] = {REWRITE: "/$2"}
         path, kind = f"{path}(/|$)(.*)", "ImplementationSpecific"
     backend = {"service": {"name": service_names(stage)[0], "port": {"name": PORT}}}
@@ -99,6 +94,17 @@ def ingress(plan: Plan, planned: PlannedStage, settings: Settings, *, controller
             "rules": [{"http": {"paths": [{"path": path, "pathType": kind, "backend": backend}]}}],
         },
     }
+
+
+def check_prefix(project: Project, stage: Stage, controller: str) -> None:
+    """Raises UsageError where an Ingress of this controller cannot say what a route is to do."""
+    path = _prefix(stage)
+    if takes_prefix_off(project) and path != "/" and controller != NGINX:
+        raise UsageError(
+            f"the route {path} of {stage.name} needs its prefix taken off, "
+            f"which Ingress cannot say{f' to {controller}' if controller else ''}",
+            hint="use a cluster with the Gateway API, or remove `ingress: true` of the stage",
+        )
 
 
 def _prefix(stage: Stage) -> str:
