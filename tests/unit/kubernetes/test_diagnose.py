@@ -1,5 +1,6 @@
 """What a user reads of a pod that does not run, or has ended: from objects of a real cluster (1.34)."""
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ PODS: dict[str, Any] = json.loads((OBJECTS / "pods.json").read_text())
 EVENTS: dict[str, Any] = json.loads((OBJECTS / "events.json").read_text())
 
 FOR_EVER = None
+
+
+THERE = "--target kubernetes --namespace target-diag"
 
 
 @pytest.mark.parametrize(
@@ -76,17 +80,22 @@ def test_several_causes_are_all_told() -> None:
         (
             "image",
             "image registry.invalid/team/missing:1 cannot be pulled: its registry is not found by name; "
-            "name one that the cluster reaches with --image, or build it with scripts/image",
+            "name one that the cluster's nodes can pull with --image, or build it with scripts/image",
             60,
         ),
         ("image-name", '"Not A Name" is not the name of an image (--image, or image: of the stage)', 0),
         (
             "image-never",
-            "image localhost/none-such:1 is not on its node, and may not be pulled; load it there",
+            "image localhost/none-such:1 is not on its node, and may not be pulled; "
+            "name one that the cluster's nodes can pull with --image, or build it with scripts/image",
             10,
         ),
-        ("secret", "there is no secret aws-creds; make it: bodywork secret set aws-creds KEY", 10),
-        ("key", "secret there has no key KEY; set it: bodywork secret set there KEY", 10),
+        (
+            "secret",
+            f"there is no secret aws-creds; make it: bodywork secret set aws-creds KEY {THERE}",
+            10,
+        ),
+        ("key", f"secret there has no key KEY; set it: bodywork secret set there KEY {THERE}", 10),
         (
             "nonroot",
             "image localhost/debian-python:3.11 runs as root, which pods of bodywork never do; "
@@ -99,6 +108,20 @@ def test_what_hardly_mends_itself_fails_after_a_while(name: str, reason: str, pa
     found = obstacle(PODS[name])
     assert found is not None
     assert (found.reason, found.patience) == (reason, patience)
+
+
+def test_an_image_of_bodywork_is_built_for_a_python_and_one_of_the_stage_is_another() -> None:
+    pod = copy.deepcopy(PODS["image"])
+    status = pod["status"]["containerStatuses"][0]
+    status["image"] = "localhost/bodywork:dev-python3.13"
+    found = obstacle(pod)
+    assert found is not None
+    command = "scripts/image localhost/bodywork:dev-python3.13 --python 3.13"
+    assert f"build it: {command}, and push it" in found.reason
+    pod["spec"]["initContainers"] = [{"name": "uv"}]
+    found = obstacle(pod)
+    assert found is not None
+    assert found.reason.endswith("name one that the cluster's nodes can pull (image: of the stage)")
 
 
 @pytest.mark.parametrize("name", ["running", "code"])

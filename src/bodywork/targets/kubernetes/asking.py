@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
+from asyncio import Event
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import httpx2
 
 from bodywork.targets.kubernetes.access import Access
 from bodywork.targets.kubernetes.answers import ExpiredError, error_of, not_kubernetes, status_of
 from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.incluster import IN_CLUSTER
 from bodywork.targets.kubernetes.kinds import Kind, Object
 from bodywork.targets.kubernetes.outage import Outage
 from bodywork.targets.kubernetes.retries import Answer, ask
 
 _PAGE = "500"  # objects for each request of a list
+FIRST = 10.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,12 +31,17 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class Asking:
-    """`patience`: seconds for which a server that is away or overloaded is asked again."""
+    """`patience`: seconds for which a server that is away or overloaded is asked again.
+
+    One that has never answered is asked for `FIRST` seconds: its address may be wrong. Who is in the
+    cluster has an address that is right.
+    """
 
     connection: Connection
     access: Access
     outage: Outage
     patience: float
+    _known: Event = field(default_factory=Event)
 
     async def answer(
         self,
@@ -58,7 +66,11 @@ class Asking:
             return await self.connection.send(request)
 
         wait = self.patience if patience is None else patience
-        return await ask(once, access=self.access, patience=wait, outage=self.outage)
+        if not self._known.is_set() and self.access.context != IN_CLUSTER:
+            wait = min(wait, FIRST)
+        answer = await ask(once, access=self.access, patience=wait, outage=self.outage)
+        self._known.set()
+        return answer
 
     def object(self, answer: Answer, doing: str) -> Object:
         """What the answer holds. Raises what its status says; `doing` is what was asked for, in words."""

@@ -15,6 +15,8 @@ from typing import Any
 from bodywork.targets.kubernetes.kinds import Object
 
 STAGE = "stage"
+BRINGS_UV = "uv"
+"""The container that `manifests.containers.uv_for` makes."""
 
 NO_ROOM = re.compile(r"(\d+) Insufficient (\S+)")
 TAINT = re.compile(r"(\d+) node\(s\) had untolerated taint(?:\(s\)| \{([^}]*)\})")
@@ -22,6 +24,7 @@ NODES = re.compile(r"0/(\d+) nodes are available: ")
 NO_SECRET = re.compile(r'secrets? "([^"]+)" not found')
 NO_KEY = re.compile(r"couldn't find key (\S+) in Secret [^/ ]+/(\S+)")
 NO_CLAIM = re.compile(r'persistentvolumeclaim "([^"]+)" not found')
+OF_PYTHON = re.compile(r"python(3\.\d+)$")
 
 PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable", "ImageInspectError"})
 
@@ -48,7 +51,7 @@ def obstacle(pod: Object, events: Iterable[Object] = ()) -> Obstacle | None:
         return _unscheduled(pod, condition.get("message") or "")
     for status in containers_of(pod):
         waiting = (status.get("state") or {}).get("waiting")
-        if waiting and (found := _waiting(status, waiting.get("reason") or "", waiting.get("message") or "")):
+        if waiting and (found := _waiting(pod, status, waiting)):
             return found
     return _event(pod, events)
 
@@ -132,13 +135,13 @@ def _request(pod: Object, resource: str) -> str:
     return limit_of(pod, resource)
 
 
-def _waiting(status: Mapping[str, Any], reason: str, message: str) -> Obstacle | None:
+def _waiting(pod: Object, status: Mapping[str, Any], waiting: Mapping[str, Any]) -> Obstacle | None:
+    reason, message = waiting.get("reason") or "", waiting.get("message") or ""
     image = status.get("image") or ""
     if reason in PULLING:
         why = _pull_problem(message)
         return Obstacle(
-            reason=f"image {image} cannot be pulled{why and f': {why}'}; "
-            "name one that the cluster reaches with --image, or build it with scripts/image",
+            reason=f"image {image} cannot be pulled{why and f': {why}'}; {_image_step(pod, status, image)}",
             patience=60.0,
             kind="image",
         )
@@ -148,13 +151,28 @@ def _waiting(status: Mapping[str, Any], reason: str, message: str) -> Obstacle |
         )
     if reason == "ErrImageNeverPull":
         return Obstacle(
-            reason=f"image {image} is not on its node, and may not be pulled; load it there", patience=10.0
+            reason=f"image {image} is not on its node, and may not be pulled; "
+            f"{_image_step(pod, status, image)}",
+            patience=10.0,
         )
     if reason in ("CreateContainerConfigError", "CreateContainerError"):
-        return _configuration(message, image)
+        return _configuration(pod, message, image)
     if reason == "CrashLoopBackOff":
         return Obstacle(reason="it is started again and again, and ends each time")
     return None
+
+
+def _image_step(pod: Object, status: Mapping[str, Any], image: str) -> str:
+    """What to do for an image that nodes cannot have. A stage with an image of its own is brought uv."""
+    own = any(one["name"] == BRINGS_UV for one in pod["spec"].get("initContainers") or ())
+    if own and status["name"] == STAGE:
+        return "name one that the cluster's nodes can pull (image: of the stage)"
+    if python := OF_PYTHON.search(image):
+        return (
+            f"build it: scripts/image {image} --python {python[1]}, and push it to where the nodes "
+            "pull from or load it into them; or name another one with --image"
+        )
+    return "name one that the cluster's nodes can pull with --image, or build it with scripts/image"
 
 
 def _pull_problem(message: str) -> str:
@@ -175,15 +193,17 @@ def _pull_problem(message: str) -> str:
     return "" if message.startswith("Back-off") else message[-200:]
 
 
-def _configuration(message: str, image: str) -> Obstacle:
+def _configuration(pod: Object, message: str, image: str) -> Obstacle:
+    there = f"--target kubernetes --namespace {pod['metadata']['namespace']}"
     if found := NO_KEY.search(message):
         key, name = found[1], found[2]
         return Obstacle(
-            reason=f"secret {name} has no key {key}; set it: bodywork secret set {name} {key}", patience=10.0
+            reason=f"secret {name} has no key {key}; set it: bodywork secret set {name} {key} {there}",
+            patience=10.0,
         )
     if found := NO_SECRET.search(message):
         return Obstacle(
-            reason=f"there is no secret {found[1]}; make it: bodywork secret set {found[1]} KEY",
+            reason=f"there is no secret {found[1]}; make it: bodywork secret set {found[1]} KEY {there}",
             patience=10.0,
         )
     if "runAsNonRoot" in message:

@@ -8,6 +8,8 @@ from pathlib import Path
 from bodywork.targets.kubernetes.access import Access, Server, User
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+IN_CLUSTER = "in-cluster"
+"""Stands for a context where there is no kubeconfig."""
 
 
 def own_account(environment: Mapping[str, str], account: Path = ACCOUNT) -> Access | None:
@@ -18,7 +20,7 @@ def own_account(environment: Mapping[str, str], account: Path = ACCOUNT) -> Acce
         return None
     host = f"[{host}]" if ":" in host else host
     return Access(
-        context="in-cluster",
+        context=IN_CLUSTER,
         # never through a proxy: pods reach the API server by its address in the cluster
         server=Server(
             url=f"https://{host}:{port}", authority=authority.read_bytes() if authority.is_file() else None

@@ -12,6 +12,7 @@ import httpx2
 
 from bodywork.errors import UnreachableError
 from bodywork.targets.kubernetes.access import Access
+from bodywork.targets.kubernetes.incluster import IN_CLUSTER
 
 
 def unreachable(error: httpx2.TransportError, access: Access) -> UnreachableError:
@@ -51,7 +52,7 @@ def place(access: Access) -> str:
 
 def kubectl(access: Access, command: str) -> str:
     """What a person can type to see the same."""
-    context = "" if access.context == "in-cluster" else f"--context {access.context} "
+    context = "" if access.context == IN_CLUSTER else f"--context {access.context} "
     return f"`kubectl {context}{command}`"
 
 
