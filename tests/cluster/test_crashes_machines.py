@@ -19,7 +19,7 @@ from bodywork.targets.kubernetes.kinds import NODE
 from ground import Ground, PodWatch
 from tool import wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.alone]
 
 WORKFLOW = "workflow: a >> b >> c\nstages:\n  a: {run: slow.py}\n  b: {run: slow.py}\n  c: {run: slow.py}\n"
 SLOW = "import time\nfor n in range(8):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"

@@ -251,6 +251,15 @@ async def test_the_lease_of_a_pod_is_free_when_the_pod_has_ended_or_is_gone(api:
     held.cancel()
 
 
+async def test_a_container_that_was_started_anew_in_its_pod_goes_on_at_once(api: Api, namespace: str) -> None:
+    await api.create(a_pod(namespace, "controller", "import time; time.sleep(60)"))
+    inside = Identity.of_pod(namespace, "controller", "")
+    held = await taken(a_lease(api, namespace, inside))
+    async with timed(0, 2), a_lease(api, namespace, inside).hold("run-1", on_cancel=never):
+        pass
+    held.cancel()
+
+
 async def taken(lease: PipelineLease) -> asyncio.Task[None]:
     """A task that holds the lease; when that is taken from it, it ends."""
     inside = asyncio.Event()

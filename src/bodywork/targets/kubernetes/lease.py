@@ -127,7 +127,7 @@ class PipelineLease:
             if lease is not None and held is not None and held.token == token:
                 return lease  # taken before, and the answer was lost
             if held is not None:
-                known = await lives(self._api, held.identity)
+                known = await self._lives(held.identity)
                 silence.see(held.mark, time.monotonic())
             if held is None or known is False or (known is None and silence.seconds >= DURATION):
                 with contextlib.suppress(AlreadyThereError, ConflictError):
@@ -139,6 +139,12 @@ class PipelineLease:
                 self._note(self._waiting(held))
                 noted = True
             await asyncio.sleep(LOOK)
+
+    async def _lives(self, who: Identity) -> bool | None:
+        """As `lives`; a container of this very pod was there before us, and has ended."""
+        if who.pod and (who.namespace, who.pod) == (self._identity.namespace, self._identity.pod):
+            return False
+        return await lives(self._api, who)
 
     async def _take(self, lease: Object | None, run: str, token: str) -> Object:
         mine = lease_object.held(
