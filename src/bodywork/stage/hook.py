@@ -7,7 +7,7 @@ of the stage's environment:
     import os,sys;p=os.environ.get("BODYWORK_HOOK");p and exec(...)  # see `PTH` of the environment
 
 It costs a process that opens no socket nothing worth measuring, as it only waits for the modules
-that do: `network.py`, beside this file, changes them when they are imported.
+that do: `network.py` and `leaving.py`, beside this file, change them when they are imported.
 
 Standard library only, Python >= 3.8, and no import that the interpreter has not done by itself
 when it starts. Nothing that goes wrong here may end the stage.
@@ -18,9 +18,14 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Callable
 
 WAITED_FOR = frozenset(("_socket", "uvloop", "aiodns"))
+CHANGES = (
+    ("network", "ports and service names are as the machine has them"),
+    ("leaving", "connections that clients keep end with the pod"),
+)
+"""Files that change a module, and what is so when they cannot."""
 
 
 class Finder:
@@ -63,24 +68,32 @@ class Loader:
 
 
 def change(module: "Any") -> None:
-    """Make `module` know the ports and names of this stage."""
-    try:
-        path = os.path.join(os.path.dirname(__file__), "network.py")
-        loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("bodywork_network", path)
-        network: "Any" = {"__name__": "bodywork_network", "__file__": path}
-        exec(loader.get_code("bodywork_network"), network)
-        network["change"](module, complain)
-    except Exception as error:
-        complain(error)
+    """Make `module` know the ports and names of this stage, and when its pod is to end."""
+    for name, otherwise in CHANGES:
+        if name == "leaving" and not os.environ.get("BODYWORK_HOOK_LEAVING"):
+            continue
+        complain = complaint(otherwise)
+        try:
+            path = os.path.join(os.path.dirname(__file__), name + ".py")
+            loader = sys.modules["_frozen_importlib_external"].SourceFileLoader("bodywork_" + name, path)
+            loaded: "Any" = {"__name__": "bodywork_" + name, "__file__": path}
+            exec(loader.get_code("bodywork_" + name), loaded)
+            loaded["change"](module, complain)
+        except Exception as error:
+            complain(error)
 
 
-def complain(error: Exception) -> None:
+def complaint(otherwise: str) -> "Callable[[Exception], None]":
     """One line on stderr, whatever has become of sys.stderr."""
-    line = "bodywork: ports and service names are as the machine has them: %s: %s\n"
-    try:
-        os.write(2, (line % (type(error).__name__, error)).encode("utf-8", "replace"))
-    except OSError:
-        pass
+
+    def complain(error: Exception) -> None:
+        line = "bodywork: %s: %s: %s\n" % (otherwise, type(error).__name__, error)
+        try:
+            os.write(2, line.encode("utf-8", "replace"))
+        except OSError:
+            pass
+
+    return complain
 
 
 def install() -> None:
@@ -97,4 +110,4 @@ def install() -> None:
 try:
     install()
 except Exception as error:
-    complain(error)
+    complaint(CHANGES[0][1])(error)

@@ -19,7 +19,7 @@ import time
 STARTED = time.monotonic()
 TYPE_CHECKING = False
 if TYPE_CHECKING or __package__:
-    from bodywork.stage import archive, module, packages
+    from bodywork.stage import archive, drain, module, packages
     from bodywork.stage.failure import FailedError, StoppedError, of_disk
     from bodywork.stage.order import Input, Order, Output
     from bodywork.stage.report import Report
@@ -27,6 +27,7 @@ if TYPE_CHECKING or __package__:
 else:
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # -I leaves it out
     import archive
+    import drain
     import module
     import packages
     from failure import FailedError, StoppedError, of_disk
@@ -99,7 +100,9 @@ class Launch:
             self._place.command(python),
             variables,
             timeout and timeout + BACKSTOP,
-            self._order.drain,
+            drain.Drain(self._order.drain, self._order.port, self._place.leaving)
+            if self._order.drain
+            else None,
             "did not end within %g s" % (timeout or 0.0),
             self._masker() if self._hidden else None,
         )

@@ -18,6 +18,8 @@ else:
 if TYPE_CHECKING:
     from typing import Any, Dict, List, Optional, Tuple
 
+    from bodywork.stage.drain import Drain
+
 PASSED_ON = frozenset(
     (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2)
 )
@@ -54,18 +56,14 @@ class Ended:
 
 
 class Module:
-    """A running module. `timeout` and `drain` are in seconds.
-
-    `drain` is for how long TERM is kept back: a service goes on while the cluster learns that no more
-    requests shall come here.
-    """
+    """A running module. `timeout` is in seconds. `drain` says for how long TERM is kept back."""
 
     def __init__(
         self,
         command: "List[str]",
         variables: "Dict[str, str]",
         timeout: "Optional[float]",
-        drain: float,
+        drain: "Optional[Drain]",
         output: "Optional[int]",
     ) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # or there would be nothing to wait for
@@ -81,6 +79,7 @@ class Module:
             setsigdef=RESTORED,
         )
         self._drain = drain
+        self._draining: "Optional[Drain]" = None
         self._late = ""
         self._due: "Dict[int, float]" = {}
         """Signals that are to be sent, and when."""
@@ -103,9 +102,9 @@ class Module:
         return max(0.0, min(moments) - time.monotonic()) if moments else FOREVER
 
     def _pass_on(self, number: int) -> None:
-        if number == signal.SIGTERM and self._drain:
-            self._due[number] = time.monotonic() + self._drain
-            self._drain = 0.0  # whoever asks again means it
+        if number == signal.SIGTERM and self._drain is not None:
+            self._draining, self._drain = self._drain, None  # whoever asks again means it
+            self._due[number] = time.monotonic() + self._draining.begin()
         else:
             self._due.pop(number, None)
             os.kill(self._pid, number)
@@ -114,8 +113,12 @@ class Module:
         now = time.monotonic()
         if self._limit and self._limit <= now:
             self._late, self._limit = limit, None
-            self._due = {signal.SIGTERM: now, signal.SIGKILL: now + GRACE}
+            self._due, self._draining = {signal.SIGTERM: now, signal.SIGKILL: now + GRACE}, None
         for number in [one for one, moment in self._due.items() if moment <= now]:
+            left = self._draining.left() if number == signal.SIGTERM and self._draining else 0.0
+            if left:
+                self._due[number] = now + left
+                continue
             del self._due[number]
             os.kill(self._pid, number)
 
@@ -147,7 +150,7 @@ def run(
     command: "List[str]",
     variables: "Dict[str, str]",
     timeout: "Optional[float]",
-    drain: float,
+    drain: "Optional[Drain]",
     limit: str,
     masker: "Any",
 ) -> Ended:

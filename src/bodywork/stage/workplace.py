@@ -26,10 +26,14 @@ class Workplace:
         self.home = os.path.join(self.root, "home")
         self.scratch = os.path.join(self.root, "tmp")
         self.outputs = os.path.join(self.root, "outputs")
+        self.leaving = os.path.join(self.root, "leaving")
+        """A file that is there once the pod is to end."""
 
     def make_room(self) -> None:
         """Empty folders for what the stage will write; what the container wrote before it is gone."""
         shutil.rmtree(self.outputs, ignore_errors=True)
+        if os.path.exists(self.leaving):
+            os.unlink(self.leaving)
         for folder in (self.home, self.scratch):
             os.makedirs(folder, exist_ok=True)
         for output in self._order.outputs:
@@ -71,6 +75,7 @@ class Workplace:
             found["BODYWORK_HOOK"] = os.path.join(HERE, "hook.py")
             found["BODYWORK_HOOK_PORT"] = "%d:%d" % (order.port, order.port)
             found["BODYWORK_HOOK_HOST"] = "0.0.0.0"
+            found["BODYWORK_HOOK_LEAVING"] = self.leaving
         for output in order.outputs:
             found[artifact_variable("OUTPUT", output.name)] = self.output(output.file)
         for one in order.inputs:
