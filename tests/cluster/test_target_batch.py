@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from bodywork.run.events import Event, RunStarted, StageStarted, StageWaiting
+from bodywork.run.events import Event, RunStarted, StageOutput, StageStarted, StageWaiting
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, POD, RESOURCE_QUOTA
 from pipelines import Pipeline, open_pipeline
@@ -106,7 +106,7 @@ class TestEnds:
             "time.sleep(600)\n"
         )
         cancel = asyncio.Event()
-        seen = await work.deploy(cancel=cancel, when={StageStarted: lambda _: cancel.set()})
+        seen = await work.deploy(cancel=cancel, when={StageOutput: lambda _: cancel.set()})
         assert seen.states == {"a": "cancelled"}
         assert "leaving" in seen.output("a")
         assert await work.api.list(JOB, work.namespace) == []
@@ -217,6 +217,8 @@ class TestLost:
 
         seen = await work.deploy(when={StageStarted: delete})
         assert seen.states == {"a": "failed"}
+        assert seen.reason("a") == "its Job was deleted, and not by this command"
+        assert await work.api.list(JOB, work.namespace) == []
 
 
 class TestResume:
@@ -245,12 +247,15 @@ class TestResume:
 
     async def test_what_has_failed_is_run_anew(self, work: Pipeline) -> None:
         work.files["a.py"] = "raise SystemExit(3)"
-        plan, past = await self.left(work, 3.0)
-        (before,) = await pods(work)
+        plan, past = await self.left(work, 0.0)
+        before = await pods(work)
+        while [pod["status"]["phase"] for pod in before] != ["Failed"]:
+            await asyncio.sleep(0.2)
+            before = await pods(work)
         seen = await work.run(plan, past=past)
         assert seen.reason("a") == "exited with 3"
         (after,) = await pods(work)
-        assert before["metadata"]["uid"] != after["metadata"]["uid"]
+        assert before[0]["metadata"]["uid"] != after["metadata"]["uid"]
 
     async def test_stopped_by_another_command(self, work: Pipeline) -> None:
         work.files["a.py"] = "import time; time.sleep(600)"

@@ -26,7 +26,12 @@ from bodywork.targets.kubernetes.jobs import Jobs, complete, condition, events_o
 from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.pods import JOB_NAME
 from bodywork.targets.kubernetes.printed import Tail
-from bodywork.targets.kubernetes.waiting import AGAIN, Patience
+from bodywork.targets.kubernetes.waiting import Patience
+
+SOON = 1.0
+"""Seconds after which a stage is looked at again when its pods have not changed."""
+
+DELETED = Ended(ok=False, reason="its Job was deleted, and not by this command", retry=False)
 
 ROOM = 8
 """Pieces of output that wait for the engine; the log is not read on when there are more."""
@@ -81,7 +86,7 @@ class Attempt:
                 with suppress(UnreachableError):  # what runs goes on; the watch waits for the cluster
                     ended = await self._look(group.newest)
                 if ended is None:
-                    await group.changed(AGAIN if self._followed and self._followed.began else 1.0)
+                    await group.changed(SOON)
             await self._signs.put(ended)
         except Exception as error:
             await self._signs.put(error)
@@ -121,9 +126,11 @@ class Attempt:
     async def _replace(self, why: str) -> Ended | None:
         """The pod was lost: Kubernetes makes another one, or, where it does not, the Job is made anew."""
         await self._say(f"{why}; it is started again")
-        if self._patience.due():
+        if self._patience.due(SOON):
             job = await self._jobs.api.get(JOB, self.name, self._jobs.namespace)
-            if job is None or failed(job):
+            if job is None or "deletionTimestamp" in job["metadata"]:
+                return DELETED  # by `bodywork stop` elsewhere, say: it is not to come back
+            if failed(job):
                 await self._anew(force=False)
         return None
 
@@ -164,8 +171,7 @@ class Attempt:
             return None
         job = await self._jobs.api.get(JOB, self.name, self._jobs.namespace)
         if job is None:
-            reason = "its Job was deleted, and not by this command"
-            return Ended(ok=False, reason=reason, retry=False)
+            return DELETED
         if complete(job) and not self._stage.outputs:
             return Ended(ok=True)
         if complete(job) or (self._followed is not None and failed(job)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing, suppress
 from typing import Any
@@ -16,7 +17,7 @@ from bodywork.targets.kubernetes.podlogs import PodLog
 from bodywork.targets.kubernetes.printed import Prologue, Tail
 
 READ_ON = 10.0
-"""Seconds that the log of an ended container is read on, at most."""
+"""Seconds for which more of the log of an ended container is waited for."""
 
 Say = Callable[[Sign], Awaitable[None]]
 
@@ -40,6 +41,7 @@ class Followed:
         self.doing = ""
         """What its runtime does before the module begins."""
         self._ended = asyncio.Event()
+        self._heard = 0.0
         self._reading: asyncio.Task[None] | None = None
 
     def see(self, pod: Object) -> None:
@@ -58,10 +60,12 @@ class Followed:
             self._ended.set()
 
     async def read_to_end(self) -> None:
-        """Returns when all that the ended container printed has been said, at the latest after `READ_ON`."""
+        """Returns when all that the ended container printed has been said."""
         self._ended.set()
-        if self._reading is not None:
-            await asyncio.wait([self._reading], timeout=READ_ON)
+        self._heard = time.monotonic()
+        while self._reading is not None and (left := self._heard + READ_ON - time.monotonic()) > 0:
+            if (await asyncio.wait([self._reading], timeout=left))[0]:
+                break
         await self.close()
 
     async def close(self) -> None:
@@ -80,6 +84,7 @@ class Followed:
         prologue = Prologue()
         async with aclosing(PodLog(self._api, self.pod, ended).pieces()) as pieces:
             async for piece in pieces:
+                self._heard = time.monotonic()
                 printed = prologue.take(piece)
                 self.doing = prologue.last
                 if prologue.began and not self.began:

@@ -30,9 +30,9 @@ class Patience:
         self._asked = self._since + SILENT - AGAIN
         self._why = ""
 
-    def due(self) -> bool:
-        """Whether it is time to ask for what no watch tells; the next time comes `AGAIN` seconds later."""
-        if self._now() - self._asked < AGAIN:
+    def due(self, every: float = AGAIN) -> bool:
+        """Whether it is time to ask for what no watch tells; the next time comes so many seconds later."""
+        if self._now() - self._asked < every:
             return False
         self._asked = self._now()
         return True
