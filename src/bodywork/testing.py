@@ -112,7 +112,7 @@ class Act:
     ready. Before that it waits a second for each of the reasons `waits`; with `lost`, it is lost after
     its first print for that reason, a second long, and begins again. `outputs` are digests of what it
     wrote (None: one made of stage and output, always the same). `start_error` lets `start` fail.
-    `retry` is `Ended.retry`.
+    `retry` is `Ended.retry`. With `replicas`, so many are started one after another, `takes` seconds each.
     """
 
     starts: float = 0.0
@@ -125,6 +125,7 @@ class Act:
     ignores_term: bool = False
     start_error: str = ""
     retry: bool = True
+    replicas: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +260,9 @@ class FakeTarget:
             yield Waiting(reason=reason)
             await attempt.over_within(self.clock, 1.0)
         yield Began(key=handle.key)
+        for _ in range(act.replicas - 1):
+            await attempt.over_within(self.clock, act.takes)
+            yield Began(key=handle.key)
         pause = None if act.takes is None else act.takes / (len(act.prints) + 1)
         for text in act.prints:
             await attempt.over_within(self.clock, pause or 0.0)

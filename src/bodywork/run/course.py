@@ -168,17 +168,19 @@ class Course:
             self._settle(why)
 
     def _running(self, key: str) -> None:
-        """The module runs: its time limit counts from now."""
+        """The module runs: its time limit counts from now, for each replica that is started after another."""
         attempt = self._attempt
-        if attempt is None or attempt.began:
+        if attempt is None or (attempt.began and attempt.stopped):
             return
-        attempt.began = True
-        self._setting.say(
-            events.StageStarted(at=self._now, stage=self.name, attempt=attempt.number, handle=key)
-        )
+        if not attempt.began:
+            attempt.began = True
+            self._setting.say(
+                events.StageStarted(at=self._now, stage=self.name, attempt=attempt.number, handle=key)
+            )
         does = self.planned.stage.does
         limit = does.timeout if isinstance(does, Batch) else does.startup_timeout
         if limit is not None:
+            self._drop_tasks()
             self._waiting = self._setting.errands.limit(self.name, attempt.number, limit)
 
     def _held(self, reason: str) -> None:

@@ -20,7 +20,7 @@ class Handle:
 
 @dataclass(frozen=True, kw_only=True)
 class Began:
-    """The module itself runs: time limits count from here."""
+    """The module itself runs: time limits count from here. A service says so of each of its new replicas."""
 
     key: str
 

@@ -212,6 +212,14 @@ class TestTimeLimits:
         assert ran.states == {"a": "succeeded"}
         assert ran.target.started == ["a"]
 
+    def test_each_replica_has_its_whole_time(self) -> None:
+        slow = {"a": acts(Act(takes=4, replicas=3))}
+        ran = run(plan(service("a", startup_timeout=5.0)), slow)
+        assert (ran.states, ran.ended("a").at - ran.events[0].at) == ({"a": "succeeded"}, 12)
+        assert [type(event).__name__ for event in ran.events].count("StageStarted") == 1
+        ran = run(plan(service("a", startup_timeout=3.0)), slow)
+        assert ran.states == {"a": "failed"}
+
     def test_a_service_that_is_never_ready_says_what_it_printed(self) -> None:
         lines = tuple(f"line {number}\n" for number in range(30))
         script = acts(Act(takes=300, prints=lines))
