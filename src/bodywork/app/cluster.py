@@ -26,12 +26,11 @@ from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.holder import Identity
 from bodywork.targets.kubernetes.incluster import ACCOUNT
 from bodywork.targets.kubernetes.jobs import complete, failed
-from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, Object
+from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.lease import PipelineLease
 from bodywork.targets.kubernetes.location import Location, find
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER, controller
-from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_object
-from bodywork.targets.kubernetes.provisions import kept_source
+from bodywork.targets.kubernetes.provisions import ensure_namespace, kept_source
 from bodywork.targets.kubernetes.records import ClusterRecords
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
@@ -99,12 +98,6 @@ class ClusterSite:
     async def target(
         self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
     ) -> KubernetesTarget:
-        """Variables are not passed on from here: pods see what bodywork.yaml gives them."""
-        if pass_env:
-            raise UsageError(
-                f"--pass-env {', '.join(sorted(pass_env))}: stages in a cluster see nothing of this machine",
-                hint="give the variables in bodywork.yaml: env: for plain values, secrets: for others",
-            )
         return KubernetesTarget(
             self._api,
             await self.settings(pipeline),
@@ -138,8 +131,13 @@ class ClusterSite:
         if self._erased:
             await lease.remove()
 
-    def check_detach(self) -> None:
-        """It always can."""
+    def check_options(self, *, detach: bool, pass_env: Collection[str]) -> None:
+        """Variables are not passed on from here: pods see what bodywork.yaml gives them."""
+        if pass_env:
+            raise UsageError(
+                f"--pass-env {', '.join(sorted(pass_env))}: stages in a cluster see nothing of this machine",
+                hint="give the variables in bodywork.yaml: env: for plain values, secrets: for others",
+            )
 
     async def detach(self, plan: Plan) -> None:
         for one in controller(plan, self._settings(plan.project), variables={}):
@@ -243,8 +241,7 @@ class ClusterSite:
         """The lease and the record are in it; it is deleted with the pipeline if it was made for it."""
         project = await self._project(pipeline)
         settings = self._settings(project)
-        if await self._api.get(NAMESPACE, settings.namespace) is None:
-            await self._api.apply(namespace_object(project, settings))
+        if await ensure_namespace(self._api, project, settings):
             self._parts.note(f"namespace {settings.namespace} was made")
 
     async def _lease(self, pipeline: str) -> PipelineLease:

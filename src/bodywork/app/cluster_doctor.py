@@ -87,8 +87,12 @@ def _is_ready(node: dict[str, Any]) -> bool:
 
 
 async def _namespaces(api: Api, where: Where) -> Finding:
-    if where.namespace and await api.get(NAMESPACE, where.namespace):
-        return Finding(name="namespace", state="ok", found=f"{where.namespace} is there")
+    try:
+        if where.namespace and await api.get(NAMESPACE, where.namespace):
+            return Finding(name="namespace", state="ok", found=f"{where.namespace} is there")
+    except ForbiddenError:
+        unseen = f"whether {where.namespace} is there, this account may not see"
+        return Finding(name="namespace", state="ok", found=unseen)
     if await api.allowed("create", NAMESPACE):
         return Finding(name="namespace", state="ok", found="this account may make namespaces")
     named = f"namespace {where.namespace} is not there, and " if where.namespace else ""

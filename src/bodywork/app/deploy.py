@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ from bodywork.environment import Lock
 from bodywork.errors import UsageError
 from bodywork.run.plan import Plan, make_plan
 from bodywork.run.states import RunState
+from bodywork.spec.model import Project
 from bodywork.targets.base import Target
 
 SILENCE = 1.0
@@ -75,11 +77,9 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     async def work() -> Outcome:
         cancel = asyncio.Event()
         async with (
-            open_site(parts, request.where, checkout.project, ssh_key=request.ssh_key) as site,
+            _site(parts, request, checkout.project) as site,
             site.hold(pipeline, run, wait=request.wait, cancel=cancel),
         ):
-            if request.detach:
-                site.check_detach()
             planned, tree = await _plan(parts, site, request, checkout, run, watcher)
             target = await site.target(pipeline, tree=tree, pass_env=request.pass_env)
             await _refuse_in_vain(site, planned)
@@ -102,6 +102,14 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     outcome = asyncio.run(work())
     parts.trees.trim()
     return outcome
+
+
+@asynccontextmanager
+async def _site(parts: Parts, request: Request, project: Project) -> AsyncIterator[Site]:
+    """The site that a request names. Raises UsageError for options that it does not have."""
+    async with open_site(parts, request.where, project, ssh_key=request.ssh_key) as site:
+        site.check_options(detach=request.detach, pass_env=request.pass_env)
+        yield site
 
 
 async def _leave(site: Site, target: Target, planned: Plan) -> Outcome:

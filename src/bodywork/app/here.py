@@ -78,14 +78,15 @@ class LocalSite:
         async with hold(self._lock(pipeline), run, pipeline=pipeline, wait=wait):
             yield
 
-    def check_detach(self) -> None:
-        raise UsageError(
-            "--detach: on this machine, a run is carried out by the command that begins it",
-            hint="let it go on without the terminal: nohup bodywork deploy ... &",
-        )
+    def check_options(self, *, detach: bool, pass_env: Collection[str]) -> None:
+        if detach:
+            raise UsageError(
+                "--detach: on this machine, a run is carried out by the command that begins it",
+                hint="let it go on without the terminal: nohup bodywork deploy ... &",
+            )
 
     async def detach(self, plan: Plan) -> None:
-        self.check_detach()
+        self.check_options(detach=True, pass_env=())
 
     async def holder(self, pipeline: str) -> Holder | None:
         held = holder(self._lock(pipeline))

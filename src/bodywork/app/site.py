@@ -81,8 +81,10 @@ class Site(Protocol):
         """
         ...
 
-    def check_detach(self) -> None:
-        """Raises UsageError where a run cannot be left to the target itself."""
+    def check_options(self, *, detach: bool, pass_env: Collection[str]) -> None:
+        """Raises UsageError where a run cannot be left to the target itself, or stages cannot see
+        variables of this machine.
+        """
         ...
 
     async def detach(self, plan: Plan) -> None:

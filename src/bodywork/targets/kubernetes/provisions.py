@@ -14,6 +14,7 @@ from pathlib import Path
 from bodywork.environment import Environments, Lock
 from bodywork.errors import ForbiddenError, NotFoundError, StageError
 from bodywork.run.plan import Plan
+from bodywork.spec.model import Project
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes import store as stores
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api
@@ -92,7 +93,7 @@ class Provider:
     async def _make(self, plan: Plan) -> Provisions:
         gathering = asyncio.create_task(self._gather(plan))
         try:
-            await ensure_namespace(self.api, plan, self.settings)
+            await ensure_namespace(self.api, plan.project, self.settings)
             opening = asyncio.create_task(
                 stores.ensure(self.api, plan, self.settings, self.variables, note=self.note)
             )
@@ -143,23 +144,24 @@ async def kept_source(api: Api, plan: Plan, namespace: str) -> Source | None:
     return None
 
 
-async def ensure_namespace(api: Api, plan: Plan, settings: Settings) -> None:
-    """Make the namespace if it is not there. Raises ForbiddenError with who could."""
+async def ensure_namespace(api: Api, project: Project, settings: Settings) -> bool:
+    """Whether it had to be made. Raises ForbiddenError with who could."""
     name = settings.namespace
     try:
         if await api.get(NAMESPACE, name) is not None:
-            return
+            return False
     except ForbiddenError:  # namespaces are of the whole cluster; those who have one may not see it
-        return
+        return False
     try:
-        await api.create(namespace(plan.project, settings))
+        await api.create(namespace(project, settings))
     except AlreadyThereError:
-        return
+        return False
     except ForbiddenError as error:
         raise ForbiddenError(
             f"there is no namespace {name}, and {api.user or 'this account'} may not make one",
             hint=f"have it made (kubectl create namespace {name}), or name another one with --namespace",
         ) from error
+    return True
 
 
 async def _ended(task: asyncio.Task[object]) -> None:
