@@ -119,6 +119,10 @@ class Cluster:
     def askers(self) -> str:
         return f"{self.namespace}-askers"
 
+    def make_namespace(self) -> None:
+        """Make the pipeline's namespace before bodywork does, for what users put there themselves."""
+        self.call(lambda api: _make(api, self.namespace))
+
     def ask(self, questions: Sequence[Question]) -> list[Any]:
         return [json.loads(line) for line in self.in_pod(ASK, json.dumps(questions)).splitlines()]
 
