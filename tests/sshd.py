@@ -47,11 +47,15 @@ def fingerprint(path: Path) -> str:
 
 @dataclass
 class SshServer:
-    """`folder` holds all its files. `key` is a key that it accepts, `other` one that it does not."""
+    """`folder` holds all its files. `key` is a key that it accepts, `other` one that it does not.
+
+    `address` is one of this machine.
+    """
 
     folder: Path
     user: str = field(default_factory=getpass.getuser)
     port: int = 0
+    address: str = "127.0.0.1"
     _process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -61,7 +65,7 @@ class SshServer:
         self.known_hosts = self.folder / "dot-ssh" / "known_hosts"
         self.authorize(self.key)
         with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
+            free.bind((self.address, 0))
             self.port = free.getsockname()[1]
         self.configure()
 
@@ -72,7 +76,7 @@ class SshServer:
     def configure(self, *more: str, key: Path | None = None) -> str:
         """Write ssh's configuration, and return the command that uses it."""
         lines = (
-            f"Host flowers\n  HostName 127.0.0.1\n  Port {self.port}\n",
+            f"Host flowers\n  HostName {self.address}\n  Port {self.port}\n",
             "Host *",
             *more,
             f"UserKnownHostsFile {self.known_hosts}",
@@ -87,18 +91,18 @@ class SshServer:
         """Make its keys known without further ado."""
         self.known_hosts.parent.mkdir(exist_ok=True)
         keys = (" ".join(Path(f"{key}.pub").read_text().split()[:2]) for key in self.host_keys)
-        self.known_hosts.write_text("".join(f"[127.0.0.1]:{self.port} {key}\n" for key in keys))
+        self.known_hosts.write_text("".join(f"[{self.address}]:{self.port} {key}\n" for key in keys))
 
     def url(self, path: Path, *, user: str | None = None) -> str:
-        return f"ssh://{user or self.user}@127.0.0.1:{self.port}{path}"
+        return f"ssh://{user or self.user}@{self.address}:{self.port}{path}"
 
     @property
     def host(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     def start(self) -> None:
         lines = [
-            "ListenAddress 127.0.0.1",
+            f"ListenAddress {self.address}",
             *(f"HostKey {key}" for key in self.host_keys),
             f"AuthorizedKeysFile {self.folder}/authorized_keys",
             "PidFile none",
@@ -124,7 +128,8 @@ class SshServer:
         deadline = time.monotonic() + 10
         while time.monotonic() < deadline:
             assert self._process is not None and self._process.poll() is None, self.log
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 5) as probe:
+            place = (self.address, self.port)
+            with contextlib.suppress(OSError), socket.create_connection(place, 5) as probe:
                 if probe.recv(4) == b"SSH-":
                     return
             time.sleep(0.02)
@@ -154,8 +159,8 @@ def _version() -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def running(folder: Path) -> Iterator[SshServer]:
-    server = SshServer(folder)
+def running(folder: Path, address: str = "127.0.0.1") -> Iterator[SshServer]:
+    server = SshServer(folder, address=address)
     server.start()
     try:
         yield server
