@@ -53,6 +53,7 @@ INNER = {
     "BODYWORK_LAUNCH": "in a pod: what its runtime is to do",
     "BODYWORK_FETCH": "in a pod: the commit that is to be fetched",
     "BODYWORK_BRING": "in a pod: the inputs that are to be brought",
+    "BODYWORK_HOOK_LEAVING": "in a pod: the file that says that a service is about to end",
     "BODYWORK_HOOK_HOST": "in a pod: the address that a service's port is bound on",
     "BODYWORK_UV": "in a pod: where uv is",
     "BODYWORK_TERMINATION_LOG": "in a pod: the file for what became of the stage",

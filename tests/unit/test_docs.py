@@ -13,6 +13,8 @@ import pytest
 from bodywork.cli.main import bodywork
 from bodywork.run.states import STAGE_MOVES
 from bodywork.spec.read import read
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.manifests.controller import RULES
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/*/README.md")])
@@ -113,3 +115,21 @@ def test_the_architecture_names_files_that_exist() -> None:
     text = FENCE.sub("", (ROOT / "docs" / "explanation" / "architecture.md").read_text())
     for name in re.findall(r"`([a-z_/0-9]+\.py)`", text):
         assert any((folder / name).exists() for folder in folders), f"there is no {name}"
+
+
+def test_the_rights_that_a_cluster_must_give_are_those_that_the_code_asks_for() -> None:
+    text = (ROOT / "docs" / "explanation" / "kubernetes.md").read_text()
+    table = text.partition("## Rights")[2].partition("## Security")[0]
+    told = re.findall(r"^\| `([^`]+)` \| (.+) \|$", table, re.MULTILINE)
+    asked = [
+        (f"{kind.plural}{below and f'/{below}'}{kind.group and f'.{kind.group}'}", ", ".join(verbs))
+        for kind, below, verbs in RULES
+    ]
+    assert told == asked
+
+
+def test_each_label_of_the_cluster_is_explained() -> None:
+    text = (ROOT / "docs" / "explanation" / "kubernetes.md").read_text()
+    names = {value for name, value in vars(labels).items() if name.isupper() and "/" in str(value)}
+    for label in names - {labels.PREFIX}:
+        assert f"`{label}`" in text, f"docs/explanation/kubernetes.md does not tell what {label} is"
