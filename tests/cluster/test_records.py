@@ -205,6 +205,47 @@ async def test_events_that_come_together_are_written_together_in_their_order(
     assert (await there.run(run)).state is RunState.SUCCEEDED
 
 
+async def test_noted_events_are_there_with_the_next_that_is_added(
+    here: ClusterRecords, there: ClusterRecords, api: Api, run: str
+) -> None:
+    requests, patch = 0, api.patch
+
+    async def counted(*call: Any) -> Any:
+        nonlocal requests
+        requests += 1
+        return await patch(*call)
+
+    api.patch = counted  # type: ignore[method-assign,assignment]
+    events = [RunStarted(at=1.0, run=run), *prepared(20), ended(3.0)]
+    await here.add(run, events[0])
+    for event in events[1:-1]:
+        await here.note(run, event)
+    await here.add(run, events[-1])
+    assert await there.events(run) == events
+    assert requests == 3  # the beginning, what was noted, the end
+
+
+async def test_a_noted_event_is_written_without_another(
+    here: ClusterRecords, there: ClusterRecords, run: str
+) -> None:
+    await here.add(run, RunStarted(at=1.0, run=run))
+    await here.note(run, prepared(1)[0])
+    async with asyncio.timeout(10):
+        while len(await there.events(run)) < 2:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_who_may_not_write_any_more_hears_of_it_at_the_next_event_that_is_added(
+    here: ClusterRecords, there: ClusterRecords, run: str
+) -> None:
+    await here.add(run, RunStarted(at=1.0, run=run))
+    await there.add(run, RunStarted(at=2.0, run=run, resumed=True))
+    await here.note(run, StagePrepared(at=3.0, stage="stage_0"))
+    with pytest.raises(BusyError):
+        await here.add(run, StageEnded(at=4.0, stage="stage_0", state=StageState.SUCCEEDED))
+    assert [event.at for event in await there.events(run)] == [1.0, 2.0]
+
+
 async def test_what_could_not_be_written_goes_with_the_next(
     here: ClusterRecords, api: Api, namespace: str, run: str
 ) -> None:

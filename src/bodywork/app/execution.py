@@ -15,11 +15,23 @@ from typing import Literal, Protocol
 from bodywork.app.records import Records
 from bodywork.process import adopt_orphans
 from bodywork.run.engine import execute
-from bodywork.run.events import Event, RunEnded, StageOutput
+from bodywork.run.events import (
+    Event,
+    RunEnded,
+    StageOutput,
+    StagePrepared,
+    StagePreparing,
+    StageRetrying,
+    StageStarted,
+    StageWaiting,
+)
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState
 from bodywork.targets.base import Target
+
+NOTED = (StagePreparing, StagePrepared, StageStarted, StageWaiting, StageRetrying)
+"""Events upon which the engine does nothing that it would not do without them."""
 
 
 class Watcher(Protocol):
@@ -77,7 +89,7 @@ async def carry_out(
     fail_fast: bool = False,
     release: bool = True,
 ) -> Outcome:
-    """Run the engine, recording each event before anybody is told of it.
+    """Run the engine, recording each event before anything is done upon it.
 
     `cancel` is set by signals too, unless they mean something else (not `signals`). With `release`,
     what the services serve after a good end is recorded as a release, together with that end: no
@@ -94,12 +106,19 @@ async def carry_out(
                     end = event
                     if release and event.state is RunState.SUCCEEDED:
                         made = await _release_of(planned, target)
-                if not isinstance(event, StageOutput):
-                    await records.add(planned.run, event, release=made)
+                await _record(records, planned.run, event, made)
                 watcher.event(event)
     if end is None:
         raise RuntimeError(f"run {planned.run} has no end")
     return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
+
+
+async def _record(records: Records, run: str, event: Event, made: Release | None) -> None:
+    """What the engine acts upon is written down before it goes on; other events may follow."""
+    if isinstance(event, NOTED):
+        await records.note(run, event)
+    elif not isinstance(event, StageOutput):
+        await records.add(run, event, release=made)
 
 
 @contextmanager

@@ -27,6 +27,10 @@ class Records(Protocol):
         """Add an event to a run, and with it the release that it makes; the run's state follows."""
         ...
 
+    async def note(self, run: str, event: Event) -> None:
+        """Add an event upon which nothing is done: it is there at the latest when the next `add` returns."""
+        ...
+
     async def events(self, run: str) -> list[Event]:
         """The events of a run, in their order; `run` is the full id."""
         ...
@@ -68,6 +72,9 @@ class LocalRecords:
 
     async def add(self, run: str, event: Event, *, release: Release | None = None) -> None:
         self._history.record(run, event, release=release)
+
+    async def note(self, run: str, event: Event) -> None:
+        self._history.record(run, event)
 
     async def events(self, run: str) -> list[Event]:
         return self._history.events(run)

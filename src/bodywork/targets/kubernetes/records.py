@@ -55,13 +55,20 @@ class ClusterRecords:
         Raises NotFoundError when there is no such run, BusyError when another command has
         written to it since this one began or read it.
         """
+        await (await self._writer(run, event)).add(event, release)
+
+    async def note(self, run: str, event: Event) -> None:
+        """Add an event upon which nothing is done: it is there at the latest when the next `add` returns."""
+        (await self._writer(run, event)).note(event)
+
+    async def _writer(self, run: str, event: Event) -> RunWriter:
         if isinstance(event, StageOutput):
             raise ValueError("output of stages belongs into logs")
         writer = self._writers.get(run)
         if writer is None:
             objects = await self._index.objects(await self._index.first(run))
             writer = self._writers.setdefault(run, RunWriter(self._api, objects, self._target))
-        await writer.add(event, release)
+        return writer
 
     async def events(self, run: str) -> list[Event]:
         """The events of a run, in their order; `run` is the full id. Raises NotFoundError."""

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
-from bodywork.errors import BusyError
+from bodywork.errors import BodyworkError, BusyError
 from bodywork.run.events import Event
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.targets.kubernetes import entries, run_objects
@@ -40,6 +41,7 @@ class RunWriter:
         self._number = sum(len(entries.event_keys(obj)) for obj in objects)
         self._waiting: list[_Entry] = []
         self._one_by_one = asyncio.Lock()
+        self._noting: asyncio.Task[None] | None = None
 
     async def add(self, event: Event, release: Release | None = None) -> None:
         """Write an event, the release that it makes and what follows for the run's record.
@@ -55,6 +57,21 @@ class RunWriter:
         async with self._one_by_one:
             while not entry.written:
                 await self._write_next()
+
+    def note(self, event: Event) -> None:
+        """Write an event soon, together with what comes meanwhile: before the next `add` returns.
+
+        What goes wrong with that goes wrong again, and is raised, there.
+        """
+        self._waiting.append(_Entry(event, None))
+        if self._noting is None or self._noting.done():
+            self._noting = asyncio.create_task(self._write_noted())
+
+    async def _write_noted(self) -> None:
+        with suppress(BodyworkError):
+            async with self._one_by_one:
+                while self._waiting:
+                    await self._write_next()
 
     async def _write_next(self) -> None:
         """Write an event by which the run's record changes, or all before the next such event."""
