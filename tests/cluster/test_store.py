@@ -271,7 +271,7 @@ async def test_plan_says_what_a_store_of_ones_own_lacks(api: Api, namespace: str
     assert await lacks(TRAIN, address=away) == ""
     said = await lacks(TRAIN, SERVE, address=away)
     assert f"service serve read from {away} and need a credential" in said
-    assert f"kubectl -n {namespace} create secret generic bodywork-store" in said
+    assert f"bodywork secret set bodywork-store KEY --target kubernetes --namespace {namespace}" in said
     await api.create(user_secret(namespace, key))
     assert await lacks(TRAIN, SERVE, address=away) == ""
 

@@ -22,6 +22,7 @@ from bodywork.run.plan import Plan, PlannedStage
 from bodywork.spec.model import Kind, Project
 from bodywork.targets.kubernetes import labels, store_server
 from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.kept_secrets import is_kept
 from bodywork.targets.kubernetes.kinds import PERSISTENT_VOLUME_CLAIM, SECRET, STORAGE_CLASS, Object
 from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests import store as manifests
@@ -209,9 +210,11 @@ def _opened(
 
 
 async def _given_secret(api: Api, namespace: str, name: str) -> dict[str, str] | None:
-    """The content of a Secret that a user has made."""
+    """The content of a Secret that a user has made, by `bodywork secret set` or otherwise."""
     found = await api.get(SECRET, name, namespace)
-    return store_server.decoded(found) if found is not None and not labels.is_ours(found) else None
+    if found is None or (labels.is_ours(found) and not is_kept(found)):
+        return None
+    return store_server.decoded(found)
 
 
 async def _reading_secret(api: Api, project: Project, namespace: str, address: Address) -> str | None:
@@ -229,8 +232,8 @@ async def _reading_secret(api: Api, project: Project, namespace: str, address: A
         if stage.placement.service_account is None:
             raise UsageError(
                 f"the pods of service {stage.name} read from {address} and need a credential that lasts",
-                hint=f"make one: kubectl -n {namespace} create secret generic {GIVEN} "
-                "--from-literal=AWS_ACCESS_KEY_ID=... --from-literal=AWS_SECRET_ACCESS_KEY=...; "
+                hint=f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: bodywork secret set {GIVEN} KEY "
+                f"--target kubernetes --namespace {namespace}; "
                 "or give them a service account with that right (kubernetes.service_account)",
             )
     return None

@@ -16,6 +16,7 @@ from bodywork.errors import StageError, UsageError
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.diagnose import containers_of, obstacle
+from bodywork.targets.kubernetes.kept_secrets import is_kept
 from bodywork.targets.kubernetes.kinds import (
     DEPLOYMENT,
     EVENT,
@@ -98,7 +99,7 @@ async def _made(api: Api, wanted: Object) -> Object:
 
 
 def _check_ours(found: Object | None) -> None:
-    if found is not None and not labels.is_ours(found):
+    if found is not None and (not labels.is_ours(found) or is_kept(found)):
         what = f"{found['kind']} {found['metadata']['name']}"
         raise UsageError(
             f"namespace {found['metadata']['namespace']} has a {what} that bodywork did not make",
