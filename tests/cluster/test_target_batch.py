@@ -173,7 +173,7 @@ class TestWaiting:
 
 
 class TestLost:
-    MODULE = "import time; print('begun', flush=True); time.sleep(4); print('done')"
+    MODULE = "import time; print('begun', flush=True); time.sleep(8); print('done')"
 
     async def test_a_deleted_pod_is_no_failure(self, work: Pipeline) -> None:
         work.files["a.py"] = self.MODULE

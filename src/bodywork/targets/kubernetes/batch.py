@@ -26,7 +26,7 @@ from bodywork.targets.kubernetes.jobs import Jobs, complete, condition, events_o
 from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.pods import JOB_NAME
 from bodywork.targets.kubernetes.printed import Tail
-from bodywork.targets.kubernetes.waiting import Patience
+from bodywork.targets.kubernetes.waiting import AGAIN, Patience
 
 SOON = 1.0
 """Seconds after which a stage is looked at again when its pods have not changed."""
@@ -167,11 +167,13 @@ class Attempt:
     async def _without_pod(self) -> Ended | None:
         if self._stopped:
             return Ended(ok=False, reason="was stopped")
-        if not self._patience.due():
+        if not self._patience.due(SOON if self._followed else AGAIN):
             return None
         job = await self._jobs.api.get(JOB, self.name, self._jobs.namespace)
-        if job is None:
+        if job is None or "deletionTimestamp" in job["metadata"]:
             return DELETED
+        if self._followed is not None:
+            await self._say("its pod was deleted; it is started again")
         if complete(job) and not self._stage.outputs:
             return Ended(ok=True)
         if complete(job) or (self._followed is not None and failed(job)):

@@ -43,6 +43,7 @@ class Followed:
         self._ended = asyncio.Event()
         self._heard = 0.0
         self._reading: asyncio.Task[None] | None = None
+        self._dropped: list[asyncio.Task[None]] = []
 
     def see(self, pod: Object) -> None:
         """The pod as it is now: its log is read from the moment on that its container runs."""
@@ -69,15 +70,16 @@ class Followed:
         await self.close()
 
     async def close(self) -> None:
-        if self._reading is not None:
-            self._reading.cancel()
+        self._drop()
+        while self._dropped:
             with suppress(asyncio.CancelledError):
-                await self._reading
-            self._reading = None
+                await self._dropped.pop()
 
     def _drop(self) -> None:
+        """Read no more of it; `close` waits for the connection to be given back."""
         if self._reading is not None:
             self._reading.cancel()
+            self._dropped.append(self._reading)
             self._reading = None
 
     async def _read(self, ended: asyncio.Event) -> None:
