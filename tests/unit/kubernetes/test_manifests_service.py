@@ -42,7 +42,7 @@ def simple(more: str = "") -> str:
 def test_a_rollout_never_serves_less() -> None:
     spec = deployed()["spec"]
     assert spec["strategy"]["rollingUpdate"]["maxUnavailable"] == 0
-    assert spec["strategy"]["rollingUpdate"]["maxSurge"] > 0
+    assert spec["strategy"]["rollingUpdate"]["maxSurge"] == "25%"
     assert spec["revisionHistoryLimit"] == 10
 
 

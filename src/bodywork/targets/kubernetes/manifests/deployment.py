@@ -82,7 +82,7 @@ def deployment(
             **({"replicas": replicas} if replicas is not None else {}),
             "revisionHistoryLimit": REVISIONS,
             "progressDeadlineSeconds": _patience(stage.service, settings) + ENOUGH,
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": "25%"}},
             "selector": {"matchLabels": chosen},
             "template": pod,
         },
