@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -205,3 +208,32 @@ def test_output_that_is_no_text_and_lines_without_an_end(ground: Ground) -> None
     assert "one | the end" in answer.out
     logs = ground.tool.good("logs", ground.name)
     assert "the end" in logs.out
+
+
+def test_a_hundred_megabytes_of_output_do_not_fill_our_memory(ground: Ground) -> None:
+    code = (
+        "import sys\nout = sys.stdout.buffer\n"
+        "for _ in range(100):\n    out.write(b'x' * (1 << 20) + b'\\n')\nprint('the end')\n"
+    )
+    one(ground, code)
+    shown = ground.folder / "shown"
+    with shown.open("wb") as file:
+        command = [sys.executable, "-m", "bodywork", "deploy", str(ground.repository.path)]
+        child = subprocess.Popen(command, env=ground.tool.env, stdout=file, stderr=subprocess.STDOUT)
+        _, code_, usage = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(code_)
+    assert child.returncode == 0
+    assert usage.ru_maxrss < 300 * 1024  # KiB
+    with shown.open("rb") as file:
+        file.seek(-4096, os.SEEK_END)
+        assert b"one | the end" in file.read()
+
+
+@pytest.mark.network
+def test_an_index_that_the_pod_cannot_reach(ground: Ground) -> None:
+    more = "requirements: [six==1.17.0], env: {UV_DEFAULT_INDEX: 'http://127.0.0.1:1/simple'}"
+    one(ground, more=f"{more}, batch: {{retries: 0}}")
+    answer = ground.deploy(timeout=400)
+    assert answer.code == 1
+    read(answer, "one failed", "the package index cannot be reached from the pod", "127.0.0.1:1")
+    assert "the package index cannot be reached from the pod" in status(ground)[1]

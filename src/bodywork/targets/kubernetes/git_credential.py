@@ -12,7 +12,8 @@ import base64
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bodywork.errors import UsageError
+from bodywork.errors import StageError, UsageError
+from bodywork.git.location import parse
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project
 from bodywork.targets.kubernetes import labels
@@ -58,13 +59,18 @@ def credential_secret(plan: Plan, namespace: str, files: SshFiles) -> Object:
 async def ensure(api: Api, plan: Plan, namespace: str, files: SshFiles | None) -> str | None:
     """The Secret to fetch with; None: there is none, so the repository must be open to all.
 
-    Raises UsageError when the Secret of that name is somebody else's.
+    Raises UsageError when the Secret of that name is somebody else's, StageError when nothing opens
+    a repository that is reached by ssh.
     """
     name = own_name(plan.project)
     there = await api.get(SECRET, name, namespace)
     if files is None:
-        given = name if there is not None and _ours(there, plan.project) else GIVEN
-        return given if given == name or await api.get(SECRET, given, namespace) is not None else None
+        if there is not None and _ours(there, plan.project):
+            return name
+        given = await api.get(SECRET, GIVEN, namespace) is not None
+        if not given and parse(plan.source.repository).scheme == "ssh":
+            raise _no_key(plan, namespace)
+        return GIVEN if given else None
     if there is not None and not _ours(there, plan.project):
         raise UsageError(
             f"Secret {name} in namespace {namespace} is somebody else's, and would have to hold the key "
@@ -73,6 +79,15 @@ async def ensure(api: Api, plan: Plan, namespace: str, files: SshFiles | None) -
         )
     await api.apply(credential_secret(plan, namespace, files))
     return name
+
+
+def _no_key(plan: Plan, namespace: str) -> StageError:
+    return StageError(
+        f"{plan.pipeline} is too big for a Secret, so its pods fetch it from {plan.source.repository}, "
+        "and they have no key for that",
+        hint="deploy with --ssh-key-file FILE, a key without a passphrase that may read this repository; "
+        f"or keep one in a Secret {GIVEN} of namespace {namespace} (ssh-privatekey, known_hosts)",
+    )
 
 
 def _ours(secret: Mapping[str, object], project: Project) -> bool:
