@@ -182,7 +182,8 @@ class FakeTarget:
 
     `services` is what it has; rollouts and removals change it. Methods whose names are in
     `unreachable` raise UnreachableError; the set may be changed at any time. `running` are the
-    keys of attempts that run, `cleaned` the handles that `clean` or `regain` was given.
+    keys of attempts that run, `cleaned` the handles that `clean` or `regain` was given. `left` has the
+    attempts of an earlier command by stage, which `start` takes over, each once.
     """
 
     def __init__(
@@ -199,6 +200,7 @@ class FakeTarget:
         self.unreachable: set[str] = set()
         self.calls: list[Call] = []
         self.cleaned: dict[str, str] = {}
+        self.left: dict[str, int] = {}
         self.printed = 0
         self._name = name
         self._attempts: dict[str, _Running] = {}
@@ -243,6 +245,7 @@ class FakeTarget:
     ) -> Handle:
         stage = planned.stage.name
         self._called("start", stage, attempt=attempt, inputs=dict(inputs), variables=dict(variables))
+        attempt = self.left.pop(stage, attempt)
         act = self._script(planned).act(attempt)
         if act.starts:
             await self.clock.sleep(act.starts)

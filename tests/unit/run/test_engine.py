@@ -382,6 +382,16 @@ class TestResume:
         assert second.target.calls[0].what == "regain"
         assert second.state is RunState.SUCCEEDED
 
+    def test_an_attempt_that_is_taken_over_keeps_its_number_and_counting_goes_on(self) -> None:
+        target = FakeTarget(FakeClock(), {"a": acts(BAD, BAD, OK)})
+        target.left = {"a": 2}
+        planned = plan(batch("a", retries=2))
+        past = [RunStarted(at=0.0, run="run-1")]
+        ran = run(planned, target=target, past=past)
+        numbers = [e.attempt for e in ran.events if isinstance(e, StageStarted | StageRetrying)]
+        assert numbers == [2, 2, 3]
+        assert ran.state is RunState.SUCCEEDED
+
     def test_a_run_that_had_nothing_left_but_its_end(self) -> None:
         full = run(plan(*self.STAGES)).events
         second = run(plan(*self.STAGES), past=full[:-1])
