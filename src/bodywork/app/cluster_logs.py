@@ -36,10 +36,9 @@ class ClusterLogs:
         """What has been printed until now, stage by stage."""
         for stage in stages:
             pods = await self._pods(record, stage)
-            if not pods and stage.kind is Kind.BATCH:
-                kept = await self.records.kept_log(record.run, stage.object_name)
-                if kept:
-                    yield Chunk(source=stage.name, text=_whole(kept.decode(errors="replace")))
+            if kept := await self._kept(record, stage, pods):
+                yield kept
+                continue
             for pod in pods:
                 async for text in self._printed(pod):
                     yield Chunk(source=_source(stage, pod), text=text)
@@ -68,7 +67,9 @@ class ClusterLogs:
         """Follow each pod that there is and that comes."""
         services = any(stage.kind is Kind.SERVICE for stage in stages)
         try:
-            await self._kept(feed, record, stages)
+            for stage in stages:
+                if kept := await self._kept(record, stage, await self._pods(record, stage)):
+                    feed.queue.put_nowait(kept)
             over = False
             while not over:
                 over = not services and not await goes_on()
@@ -80,14 +81,12 @@ class ClusterLogs:
         finally:
             feed.queue.put_nowait(None)
 
-    async def _kept(self, feed: _Feed, record: RunRecord, stages: Sequence[Stage]) -> None:
-        for stage in stages:
-            if stage.kind is Kind.BATCH and not await self._pods(record, stage):
-                kept = await self.records.kept_log(record.run, stage.object_name)
-                if kept:
-                    feed.queue.put_nowait(
-                        Chunk(source=stage.name, text=_whole(kept.decode(errors="replace")))
-                    )
+    async def _kept(self, record: RunRecord, stage: Stage, pods: Sequence[Object]) -> Chunk | None:
+        """The end of what a stage printed in a run that has no pods any more: its rollout failed, say."""
+        if any(pod["metadata"]["labels"].get(labels.RUN) == record.run for pod in pods):
+            return None
+        kept = await self.records.kept_log(record.run, stage.object_name)
+        return Chunk(source=stage.name, text=_whole(kept.decode(errors="replace"))) if kept else None
 
     def _attend(self, feed: _Feed, stage: Stage, pod: Object, over: bool) -> None:
         uid = pod["metadata"]["uid"]

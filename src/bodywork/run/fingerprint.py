@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict
 
-from bodywork.spec.model import Placement, Project, Stage
+from bodywork.spec.model import Kind, Placement, Project, Stage
 
 WORDS = {"files": "the commit's files", "packages": "its packages", "settings": "its settings"}
 """The parts, in the order in which a reason names them."""
@@ -59,12 +59,19 @@ def _settings(stage: Stage, project: Project) -> dict[str, object]:
         "resources": _said(asdict(stage.resources)),
         "placement": _placement(stage.placement),
         "does": _said(asdict(stage.does)),
+        "published": _published(stage, project),
         "kind": stage.kind,
         "host_names": sorted(stage.host_names),
         "inputs": sorted((i.name, i.stage, i.output) for i in stage.inputs),
         "outputs": sorted((o.name, o.file) for o in stage.outputs),
     }
     return _said(settings)
+
+
+def _published(stage: Stage, project: Project) -> list[str | None]:
+    """By what a service with a route is reached from outside of a cluster."""
+    by = [project.cluster.gateway, project.cluster.ingress_class]
+    return by if stage.kind is Kind.SERVICE and stage.service.route and any(by) else []
 
 
 def _placement(placement: Placement) -> dict[str, object]:

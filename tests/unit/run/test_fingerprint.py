@@ -42,3 +42,15 @@ def test_a_plan_comes_back_with_all_that_is_asked_of_a_cluster() -> None:
     assert back == plan
     assert back.project.cluster == plan.project.cluster
     assert back.stage("train").stage.placement.tolerations[0].seconds == 60
+
+
+def test_a_service_is_new_when_its_route_leads_through_another_gateway() -> None:
+    plan = plan_of()
+    stage = plan.stage("serve").stage
+    routed = replace(stage, does=replace(stage.service, route="/x"))
+    hidden = replace(stage, does=replace(stage.service, route=None))
+    project = replace(plan.project, cluster=replace(plan.project.cluster, gateway=None, ingress_class=None))
+    moved = replace(project, cluster=replace(project.cluster, gateway="infra/web"))
+    for one, changes in ((routed, True), (hidden, False)):
+        before, after = (parts_of(one, where, "files", "environment") for where in (project, moved))
+        assert (before["settings"] != after["settings"]) is changes

@@ -16,6 +16,7 @@ from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     CRON_JOB,
     DEPLOYMENT,
+    GATEWAY,
     HORIZONTAL_POD_AUTOSCALER,
     HTTP_ROUTE,
     INGRESS,
@@ -25,6 +26,7 @@ from bodywork.targets.kubernetes.kinds import (
     POD,
     POD_DISRUPTION_BUDGET,
     REPLICA_SET,
+    RESOURCE_QUOTA,
     ROLE,
     ROLE_BINDING,
     SECRET,
@@ -45,10 +47,17 @@ OF_PIPELINE = (
     SERVICE_ACCOUNT,
     CONFIG_MAP,
 )
-TELLING = (POD, DEPLOYMENT, JOB, CRON_JOB, SERVICE, SECRET, CONFIG_MAP, PERSISTENT_VOLUME_CLAIM)
+UNSEEN = (GATEWAY, RESOURCE_QUOTA)
+"""Kinds that an account which deploys need not see."""
+
+TELLING = (
+    *(POD, DEPLOYMENT, JOB, CRON_JOB, SERVICE, SECRET, CONFIG_MAP, PERSISTENT_VOLUME_CLAIM),
+    *(GATEWAY, HTTP_ROUTE, INGRESS, SERVICE_ACCOUNT, ROLE, ROLE_BINDING),
+    *(HORIZONTAL_POD_AUTOSCALER, POD_DISRUPTION_BUDGET, RESOURCE_QUOTA),
+)
 """Kinds that show that a namespace is in use."""
 
-GIVEN = frozenset({"kube-root-ca.crt"})
+GIVEN = frozenset({("ConfigMap", "kube-root-ca.crt"), ("ServiceAccount", "default")})
 """What Kubernetes puts into each namespace."""
 
 
@@ -102,7 +111,7 @@ class Removal:
         except NotFoundError:  # the cluster does not know this kind
             return []
         except ForbiddenError:
-            if kind in (ROLE, ROLE_BINDING, SERVICE_ACCOUNT, CRON_JOB, HTTP_ROUTE, INGRESS):
+            if kind in (ROLE, ROLE_BINDING, SERVICE_ACCOUNT, CRON_JOB, HTTP_ROUTE, INGRESS, *UNSEEN):
                 return []  # who may not see them has not made them
             raise
 
@@ -138,7 +147,7 @@ def _of_others(one: Object) -> bool:
     """Whether an object is neither ours (and about to go) nor Kubernetes' own."""
     if one["kind"] == SECRET.kind and is_kept(one):
         return True
-    return not labels.is_ours(one) and one["metadata"]["name"] not in GIVEN
+    return not labels.is_ours(one) and (one["kind"], one["metadata"]["name"]) not in GIVEN
 
 
 def _secrets(spec: Any) -> set[str]:
