@@ -24,6 +24,6 @@ def not_here(project: Project) -> Iterator[str]:
     if limited:
         yield f"resources are for clusters: nothing limits {', '.join(limited)} on this machine"
     if project.store is not None:
-        yield f"store {project.store} is for clusters: here artifacts are kept in the folder of the target local"
+        yield f"store {project.store} is for clusters: artifacts are kept in the folder of the target local"
     if project.schedule is not None:
         yield f"schedule {project.schedule.cron} is not acted on yet: this is one run"
