@@ -1,13 +1,23 @@
-"""Reads a tutorial: its files, its commands and the output that it promises for each."""
+"""Reads a tutorial and follows it: its files, its commands and the output that it promises for each."""
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
+
+from tool import Tool
 
 BLOCK = re.compile(r"^```(?P<info>[^\n`]*)\n(?P<body>.*?)^```$", re.DOTALL | re.MULTILINE)
 MARK = "@@@ end of a command @@@"
+HOME = "/home/you"
+"""The reader's home folder on the pages."""
+
+WHO = {f"GIT_{role}_{what}": "reader" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 CHANGING = (
     (r"\x1b\[[0-9;]*m", ""),
     (r"\d{8}-\d{6}-[0-9a-f]{4}", "RUN"),
@@ -16,7 +26,8 @@ CHANGING = (
     (r'python: "3\.\d+"', "python: VERSION"),
     (r", \d+ MiB of memory", ""),
     (r" \[its environment will be built\]", ""),
-    (r"(?m)^(building \d+ environments?|resolving packages).*$", ""),
+    (r"(?m)^(building \d+ environments?|resolving packages|waiting for the store).*$", ""),
+    (r"(?m)^ *\* \w+ waits: .*$", ""),
     (r"\b(\d+ h )?(\d+ min )?\d+(\.\d+)? (s|min)\b", "TIME"),
     (r"\bprocess \d+", "process N"),
     (r"files-[0-9a-f]{8}-\d", "files"),
@@ -66,6 +77,35 @@ def script(wanted: list[Step]) -> str:
         else:
             lines.append(f'{step.line}\nended=$?; echo "{MARK}"; (exit $ended)')
     return "\n".join(lines) + "\n"
+
+
+def follow(tool: Tool, wanted: list[Step], *, timeout: float = 600) -> list[str]:
+    """Do it all in one shell; what each command has printed."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash"],
+        input=script(wanted),
+        env=tool.env | WHO | {"PATH": path},
+        cwd=tool.home,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+    told = done.stdout.replace(str(tool.home / "state"), f"{HOME}/.local/share/bodywork")
+    return told.replace(str(tool.home), HOME).split(f"{MARK}\n")[:-1]
+
+
+def check(tool: Tool, wanted: list[Step], *, timeout: float = 600) -> None:
+    """Follow it, and see that each command prints what the page says."""
+    printed = follow(tool, wanted, timeout=timeout)
+    commands = [step for step in wanted if isinstance(step, Command)]
+    assert len(printed) == len(commands)
+    for command, output in zip(commands, printed, strict=True):
+        assert agrees(plain(command.output), plain(output)), (
+            f"$ {command.line}\n{output}\nthe page says:\n{command.output}"
+        )
 
 
 def plain(text: str) -> str:

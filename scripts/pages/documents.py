@@ -143,6 +143,7 @@ WORDS: dict[str, dict[str, str]] = {
     "secrets": {
         "name": "The secret's name.",
         "group": "Its group, or `null`.",
+        "namespace": "Where it is in a cluster; left out for those of this machine.",
         "keys": "Its keys; never their values.",
         "keys[].key": "The key's name.",
         "keys[].changed": "When its value was set.",
@@ -238,9 +239,12 @@ def samples() -> dict[str, Any]:
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},
         "agent": agent(),
-        "secrets": [secret_document(Entry(name="weather-service", group=None, keys={"API_TOKEN": START}))],
+        "secrets": [secret_document(ENTRY)],
         "doctor": [asdict(finding)],
     }
+
+
+ENTRY = Entry(name="weather-service", group=None, keys={"API_TOKEN": START}, namespace="flowers")
 
 
 def plan() -> Plan:
