@@ -75,6 +75,14 @@ OURS = {
     "BODYWORK_LOOPBACK": "`single`: give services no loopback addresses of their own, as on macOS.",
 }
 
+CLUSTER = """
+### On Kubernetes
+
+A stage's pod has the variables of its image, those that are set by bodywork, and those of bodywork.yaml.
+Nothing of your environment is passed on. What is "yours" above is the image's there. `HOME` and `TMPDIR` are
+folders of the pod; `BODYWORK_REPLICA` is not set.
+"""
+
 UV = """
 Packages are installed with [uv](https://docs.astral.sh/uv/), which gets your variables for indexes, proxies,
 certificates and compilers: `UV_INDEX`, `UV_DEFAULT_INDEX`, `UV_CACHE_DIR` and most others that begin
@@ -100,6 +108,7 @@ def page() -> str:
             "What `env` and `secrets` of the stage say. `env` wins over what is set or passed on; in a ",
             "service, the agent's own (`PORT`, `BODYWORK_*`) win over `env`. Names that begin with ",
             '`BODYWORK_` cannot be given in a file of version "2".\n',
+            CLUSTER,
             "\n### Inner ones\n\n",
             "Processes also get ",
             ", ".join(f"`{name}`" for name in sorted(inner_of_stages())),
