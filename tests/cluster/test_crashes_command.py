@@ -11,6 +11,7 @@ from collections.abc import Callable
 import pytest
 
 from between import Between
+from bodywork.targets.kubernetes.kinds import DEPLOYMENT, POD, SERVICE
 from ground import SERVER, Ground, PodWatch
 from loopback import Asked
 
@@ -19,7 +20,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 WORKFLOW = """workflow: first >> flaky, second >> serve
 on_failure: tell
 stages:
-  first: {run: first.py, outputs: {made: made.txt}}
+  first: {run: first.py}
   flaky: {run: flaky.py, batch: {retries: 2}}
   second: {run: second.py}
   serve: {run: serve.py, service: {port: 5000, startup_timeout: 60s}}
@@ -27,14 +28,10 @@ stages:
 """
 ON_FIRST_ATTEMPT = 'socket.gethostname().split("-")[-2] == "1"'
 MODULES = {
-    "first.py": "import os; open(os.environ['BODYWORK_OUTPUT_MADE'], 'w').write('made')\n",
+    "first.py": "print('made')\n",
     "flaky.py": f"import socket, sys\nsys.exit({ON_FIRST_ATTEMPT})\n",
     "second.py": "import time; time.sleep(1); print('done')\n",
     "serve.py": SERVER,
-}
-NO_STORE = {
-    **MODULES,
-    "first.py": "print('made')\n",
 }
 
 
@@ -74,10 +71,10 @@ def run_killed_at(ground: Ground, between: Between, point: int) -> KilledAt:
 def test_a_run_killed_at_any_change_ends_as_if_nothing_had_happened(
     ground: Ground, between: Between, point: int
 ) -> None:
-    ground.commit(WORKFLOW.replace(", outputs: {made: made.txt}", ""), NO_STORE)
+    ground.commit(WORKFLOW, MODULES)
     with PodWatch(ground) as pods:
         killer = run_killed_at(ground, between, point)
-        print("\n".join(killer.made))
+        print(*killer.made, sep="\n")
         shutil.rmtree(ground.repository.path)
         other = ground.another_tool("another", cache=ground.folder / "another-cache")
         found = other("status", ground.name, "-o", "json")
@@ -126,3 +123,19 @@ def left_over(ground: Ground, run: str) -> None:
     secrets = Counter({name: n for name, n in there.items() if name.startswith("Secret source-")})
     assert secrets.total() == 1, there
     assert not there - secrets - undisturbed, there
+
+
+def test_an_interrupted_run_that_is_stopped_leaves_nothing_that_runs(ground: Ground) -> None:
+    ground.commit(
+        "stages:\n  work: {run: work.py}\n  serve: {run: work.py, service: {port: 5000}}\n",
+        {"work.py": "import time; print('begun', flush=True); time.sleep(600)\n"},
+    )
+    running = ground.start()
+    running.says("work | begun", seconds=120)
+    running.says("serve | begun", seconds=120)
+    running.kill()
+    other = ground.another_tool("another", cache=ground.folder / "another-cache")
+    assert "is cancelled" in other.good("stop", ground.name).out
+    assert not ground.all(DEPLOYMENT) and not ground.all(SERVICE)
+    assert not [pod for pod in ground.all(POD) if pod["status"]["phase"] in ("Pending", "Running")]
+    assert other.good("status", ground.name, "-o", "json").json["state"] == "cancelled"
