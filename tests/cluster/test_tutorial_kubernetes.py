@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import tutorial
-from tool import Tool
+from tool import Tool, wait_for
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "tutorial"
 SETTINGS = ("BODYWORK_IMAGE", "BODYWORK_STORE_IMAGE")
@@ -31,8 +31,16 @@ def reader(tool: Tool) -> Iterator[Tool]:
             (folder / step.name).write_text(step.text)
     for arguments in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "Train and serve"]):
         subprocess.run(["git", *arguments], cwd=folder, env=tool.env | tutorial.WHO, check=True)
+    remove(tool)
     yield tool
+    remove(tool)
+
+
+def remove(tool: Tool) -> None:
+    """Wait for its namespace to be gone, too."""
     tool("delete", "flowers", "--yes", "--target", "kubernetes")
+    seen = ["kubectl", "get", "namespace", "flowers", "--ignore-not-found", "--output", "name"]
+    wait_for(lambda: not subprocess.run(seen, capture_output=True, check=True).stdout, seconds=120, every=1)
 
 
 @pytest.mark.slow
