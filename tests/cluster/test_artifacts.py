@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -239,29 +238,3 @@ def test_what_was_damaged_in_the_store_is_refused(
 def reason(cluster: Cluster) -> str:
     (service,) = cluster.tool.good("status", "models", "-o", "json").json["services"]
     return str(service["reason"])
-
-
-DEFAULT = "storageclass.kubernetes.io/is-default-class"
-
-
-@pytest.fixture
-def no_default_class(kubeconfig: Path) -> Iterator[None]:
-    """Only for a cluster that nobody else uses."""
-    if "BODYWORK_TEST_CLUSTER" not in os.environ:
-        pytest.skip("takes the cluster's default storage class away: set BODYWORK_TEST_CLUSTER")
-    kubectl("annotate", "storageclass", "--all", "--overwrite", f"{DEFAULT}=false")
-    yield
-    kubectl("annotate", "storageclass", "--all", "--overwrite", f"{DEFAULT}=true")
-
-
-def kubectl(*arguments: str) -> None:
-    subprocess.run(["kubectl", *arguments], check=True, stdout=subprocess.DEVNULL)
-
-
-@pytest.mark.alone
-@pytest.mark.usefixtures("no_default_class")
-def test_plan_tells_of_a_cluster_without_a_storage_class(cluster: Cluster, repository: Repository) -> None:
-    repository.commit(files("a"))
-    said = cluster.tool.good("plan", str(repository.path))
-    assert "the cluster has no default storage class" in said.err + said.out
-    assert "`store: s3://...` in bodywork.yaml" in said.err + said.out

@@ -17,7 +17,7 @@ import pytest
 from served import Client, Served, client, served
 from tool import Repository, Tool, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.alone]
 
 HOME, OTHER = "node-1", "node-2"
 
