@@ -60,12 +60,11 @@ class ApiServer:
         wait_for(lambda: not self._arguments(), seconds=20)
 
     def start(self) -> None:
-        with (self._folder / "log" / "kube-apiserver.log").open("ab") as log:
-            child = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        self._pid = child.pid
-        (self._folder / "run" / "kube-apiserver.pid").write_text(f"{child.pid}\n")
+        """The same command again, as `up` starts it: it has to outlive the tests."""
+        pid, log = self._folder / "run" / "kube-apiserver.pid", self._folder / "log" / "kube-apiserver.log"
+        begin = 'pid=$1; log=$2; shift 2; setsid "$@" >>"$log" 2>&1 </dev/null & echo $! >"$pid"'
+        subprocess.run(["bash", "-c", begin, "start", pid, log, *self._command], check=True)
+        self._pid = int(pid.read_text())
 
 
 @pytest.fixture
@@ -79,7 +78,6 @@ def printed(text: str, stage: str) -> list[str]:
     return [line.partition("| ")[2] for line in text.splitlines() if line.startswith(f"{stage} | ")]
 
 
-@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize("seconds", [0, 60])
 def test_the_api_server_goes_and_comes_back(ground: Ground, api_server: ApiServer, seconds: int) -> None:
     ground.commit(WORKFLOW, {"slow.py": SLOW})
