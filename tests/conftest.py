@@ -24,8 +24,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=NO_CLUSTER))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> Iterator[None]:
     """Say how many, in one line; which ones they are stands above it."""
+    yield
     skipped = terminalreporter.stats.get("skipped", [])
     count = sum(NO_CLUSTER in str(report.longrepr) for report in skipped)
     if count:
