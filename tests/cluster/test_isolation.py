@@ -204,6 +204,7 @@ def check_pods(pods: list[Object]) -> None:
             "/work",
             "/cache",
             "/tmp",
+            "/dev/shm",
         }
         assert "fetch" not in [one["name"] for one in pod["spec"].get("initContainers") or ()]
 
