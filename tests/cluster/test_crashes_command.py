@@ -127,7 +127,8 @@ def left_over(ground: Ground, run: str) -> None:
 
 def test_an_interrupted_run_that_is_stopped_leaves_nothing_that_runs(ground: Ground) -> None:
     ground.commit(
-        "stages:\n  work: {run: work.py}\n  serve: {run: work.py, service: {port: 5000}}\n",
+        "workflow: work, serve\nstages:\n  work: {run: work.py}\n"
+        "  serve: {run: work.py, service: {port: 5000}}\n",
         {"work.py": "import time; print('begun', flush=True); time.sleep(600)\n"},
     )
     running = ground.start()
