@@ -169,6 +169,7 @@ class Cluster:
             "imagePullPolicy": "IfNotPresent",
             "command": ["python3", "-c", code, *arguments],
             "securityContext": container_security(),
+            "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}},
         }
         spec = {"restartPolicy": "Never", "securityContext": pod_security(), "containers": [container]}
         metadata = {"name": name, "namespace": self.askers}
@@ -201,7 +202,7 @@ class _PodLoad:
 
     @property
     def failures(self) -> list[str]:
-        return [one[2] for one in self.told if one[1] is None]
+        return [f"{time.ctime(one[0])}: {one[2]}" for one in self.told if one[1] is None]
 
 
 @contextmanager
