@@ -18,6 +18,7 @@ from bodywork.run.engine import execute
 from bodywork.run.events import (
     Event,
     RunEnded,
+    StageEnded,
     StageOutput,
     StagePrepared,
     StagePreparing,
@@ -27,7 +28,7 @@ from bodywork.run.events import (
 )
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
-from bodywork.run.states import RunState
+from bodywork.run.states import RunState, StageState
 from bodywork.targets.base import Target
 
 NOTED = (StagePreparing, StagePrepared, StageStarted, StageWaiting, StageRetrying)
@@ -115,7 +116,8 @@ async def carry_out(
 
 async def _record(records: Records, run: str, event: Event, made: Release | None) -> None:
     """What the engine acts upon is written down before it goes on; other events may follow."""
-    if isinstance(event, NOTED):
+    skipped = isinstance(event, StageEnded) and event.state is StageState.SKIPPED
+    if skipped or isinstance(event, NOTED):
         await records.note(run, event)
     elif not isinstance(event, StageOutput):
         await records.add(run, event, release=made)

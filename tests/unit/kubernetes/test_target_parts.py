@@ -54,6 +54,22 @@ class TestLines:
         assert told == 5_000_001
         assert told > LONGEST_LINE
 
+    @pytest.mark.parametrize("cut", [0, 40, 1_500_000, 2_999_000, 3_000_033, 3_000_062])
+    def test_a_very_long_line_is_told_once(self, cut: int) -> None:
+        long, after = stamped([b"y" * 3_000_000, b"after"], [1, 1])
+        log, lines, told = long + after, Lines(), b""
+        for part in (log[:cut], log):
+            lines.again()
+            told += b"".join(lines.take(part[n : n + 65536]) for n in range(0, len(part), 65536))
+        assert told == b"y" * 3_000_000 + b"\nafter\n"
+
+    def test_what_says_that_the_log_is_gone_is_no_line_of_it(self) -> None:
+        lines = Lines()
+        assert lines.take(b"".join(stamped([b"one"], [1]))) == b"one\n"
+        lines.again()
+        assert lines.take(b"unable to retrieve container logs for containerd://a859") == b""
+        assert lines.rest() == b""
+
 
 class TestPrologue:
     def test_the_runtimes_lines_are_no_output(self) -> None:

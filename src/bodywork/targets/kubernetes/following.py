@@ -14,6 +14,7 @@ from bodywork.targets.kubernetes.diagnose import stage_of
 from bodywork.targets.kubernetes.ending import running
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.podlogs import PodLog
+from bodywork.targets.kubernetes.pods import JOB_NAME
 from bodywork.targets.kubernetes.printed import Prologue, Tail
 
 READ_ON = 10.0
@@ -84,7 +85,8 @@ class Followed:
 
     async def _read(self, ended: asyncio.Event) -> None:
         prologue = Prologue()
-        async with aclosing(PodLog(self._api, self.pod, ended).pieces()) as pieces:
+        once = JOB_NAME in self.pod["metadata"].get("labels", {})
+        async with aclosing(PodLog(self._api, self.pod, ended, once=once).pieces()) as pieces:
             async for piece in pieces:
                 self._heard = time.monotonic()
                 printed = prologue.take(piece)
