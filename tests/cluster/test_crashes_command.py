@@ -12,8 +12,9 @@ import pytest
 
 from between import Between
 from bodywork.targets.kubernetes.kinds import DEPLOYMENT, POD, SERVICE
-from ground import SERVER, Ground, PodWatch
+from ground import SERVER, Ground
 from loopback import Asked
+from pod_watch import PodWatch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

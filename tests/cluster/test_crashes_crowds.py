@@ -11,8 +11,9 @@ from bodywork.targets.kubernetes import labels, lease_object
 from bodywork.targets.kubernetes.api import Api
 from bodywork.targets.kubernetes.holder import Identity
 from bodywork.targets.kubernetes.kinds import JOB, LEASE, NAMESPACE, POD
-from ground import Ground, PodWatch
+from ground import Ground
 from loopback import Asked
+from pod_watch import PodWatch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

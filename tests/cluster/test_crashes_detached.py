@@ -10,7 +10,8 @@ from bodywork.run.events import Event, StageEnded, StageStarted
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import JOB, POD, Object
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER
-from ground import SERVER, Ground, PodWatch, Running
+from ground import SERVER, Ground, Running
+from pod_watch import PodWatch
 from tool import Tool, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from bodywork.targets.kubernetes.kinds import NODE
-from ground import Ground, PodWatch
+from ground import Ground
+from pod_watch import PodWatch
 from tool import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.alone]

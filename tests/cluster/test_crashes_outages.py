@@ -9,8 +9,9 @@ import time
 import pytest
 
 from between import Between, status
-from ground import Ground, PodWatch
+from ground import Ground
 from loopback import Asked, Reply
+from pod_watch import PodWatch
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from bodywork.targets.kubernetes.kinds import JOB, POD, Object
-from ground import Ground, PodWatch
+from ground import Ground
+from pod_watch import PodWatch
 from tool import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
