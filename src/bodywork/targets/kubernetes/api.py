@@ -239,7 +239,6 @@ class Api:
         said = self._asking.object(await self._asking.answer("GET", "/version"), "ask for the version")
         return int(said["major"]), int("".join(filter(str.isdigit, said["minor"])))
 
-
     async def _write(self, method: str, path: str, *what: Any) -> Answer:
         if self._refused is not None:
             raise self._refused()
