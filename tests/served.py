@@ -18,7 +18,9 @@ from typing import Any, TypeVar
 
 import load as load_module
 from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.connection import Connection, Request
 from bodywork.targets.kubernetes.kinds import NAMESPACE, POD, SERVICE, Kind, Object
+from bodywork.targets.kubernetes.kubeconfig import access
 from tool import Answer, Repository, Tool, wait_for
 
 IMAGE = os.environ.get("BODYWORK_IMAGE", "localhost/bodywork:dev-python{python}")
@@ -118,6 +120,26 @@ class Served:
         """The pods of a service that do not leave."""
         found = self.list(POD, {"bodywork/stage": stage, "bodywork/kind": "service"})
         return [pod for pod in found if "deletionTimestamp" not in pod["metadata"]]
+
+    def evict(self, name: str) -> None:
+        """As `kubectl drain` does: asked again as long as the service's budget does not allow it."""
+        metadata = {"name": name, "namespace": self.name}
+        eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
+        request = Request(
+            method="POST",
+            path=f"{POD.path(self.name, name)}/eviction",
+            params={},
+            content=json.dumps(eviction).encode(),
+        )
+
+        async def call() -> int:
+            connection = Connection(access(dict(os.environ), None), dict(os.environ))
+            try:
+                return (await connection.send(request)).status_code
+            finally:
+                await connection.close()
+
+        wait_for(lambda: asyncio.run(call()) in (200, 201), seconds=90, every=1)
 
     def url(self, host: str = "serve") -> str:
         """The address of a Service: any pod of the cluster reaches it, and this machine may."""

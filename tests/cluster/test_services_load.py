@@ -6,11 +6,12 @@ times over kept ones, and try nothing twice.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from served import Client, Served, client, served
+from served import SERVER, Client, Served, client, served
 from tool import Repository, Tool, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -78,6 +79,19 @@ def test_one_replica_then_three_then_one(web: Served, namespace: str) -> None:
         assert (now["failed"], now["failures"]) == (0, [])
 
 
+def test_all_replicas_are_evicted(web: Served, namespace: str) -> None:
+    web.commit("one")
+    web.deploy()
+    with client(namespace, web.url()) as asking:
+        before = {pod["metadata"]["name"] for pod in web.pods()}
+        for name in before:
+            web.evict(name)
+        wait_for(lambda: next(iter(web.services().values()))["ready"] == 2, seconds=60, every=1)
+        assert not before & {pod["metadata"]["name"] for pod in web.pods()}
+        time.sleep(10)
+        lost_none(asking, "one")
+
+
 @pytest.mark.network
 @pytest.mark.parametrize("extra", ["", "[standard]"])
 def test_other_packages_and_other_variables(web: Served, namespace: str, extra: str) -> None:
@@ -101,8 +115,6 @@ def test_a_request_that_takes_longer_than_the_drain(web: Served, namespace: str)
     """A server that ends at once when it is asked to still gets to finish what it has."""
     slow = "RELEASE = {!r}\nimport time\n{}"
     body = "body = f"
-    from served import SERVER
-
     web.commit("one", module=slow.format("one", SERVER.replace(body, f"time.sleep(8)\n        {body}")))
     web.deploy()
     with client(namespace, web.url()) as asking:
