@@ -213,13 +213,13 @@ def claim(namespace: str) -> Object:
 
 
 async def train_and_serve(ground: Ground) -> AsyncIterator[Figure]:
-    """First time, again with a new commit of the code, and again with nothing changed."""
+    """First time, again with another commit, and again with nothing changed."""
     project, space = ground.bench.folder / "train-and-serve", "bench-train-and-serve"
     shutil.copytree(EXAMPLE, project)
     commit(project)
     _, modules = await asyncio.to_thread(hand_made, ground.bench, project)
     async with own_namespace(ground.api, space):
-        for name in ("first time", "again"):
+        for name in ("first time", "again with changed code", "again with nothing changed"):
             took, _ = await ground.deploy(project, space)
             yield Figure(
                 name=f"train-and-serve, {name}",
@@ -228,7 +228,10 @@ async def train_and_serve(ground: Ground) -> AsyncIterator[Figure]:
                 reference=modules,
                 reference_name="the modules' own time, on this machine",
             )
-            commit(project)
+            if name == "first time":
+                with (project / "pipeline" / "prepare.py").open("a") as module:
+                    module.write("# changed\n")
+                commit(project)
 
 
 async def thousand(ground: Ground) -> AsyncIterator[Figure]:
