@@ -38,10 +38,11 @@ def node(kubeconfig: object) -> Iterator[Callable[[str], None]]:
     def call(what: str) -> None:
         subprocess.run([str(Path(folder) / "node"), what], check=True, stdout=subprocess.DEVNULL)
 
-    call("up")
-    yield call
-    subprocess.run(["kubectl", "uncordon", HOME], check=False)
-    call("forget")
+    try:
+        call("up")
+        yield call
+    finally:
+        call("forget")
 
 
 @pytest.fixture
