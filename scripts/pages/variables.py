@@ -71,6 +71,8 @@ OURS = {
     "BODYWORK_IMAGE": "The default of `--image`: the image of stages on a cluster; `{python}` in it "
     "stands for the stage's Python version.",
     "BODYWORK_STORE_IMAGE": "The image of the S3 server that is started in a cluster when no store is named.",
+    "BODYWORK_GATEWAY": "The gateway (NAMESPACE/NAME) for routes of projects that name none. "
+    "`deploy --detach` tells its controller so.",
     "BODYWORK_SSH_KEY_FILE": "The default of `--ssh-key-file`.",
     "BODYWORK_LOOPBACK": "`single`: give services no loopback addresses of their own, as on macOS.",
 }

@@ -103,6 +103,22 @@ def test_a_gateway(web: Served, gate: str) -> None:
     assert service["url"] == f"http://serve.{web.name}.svc:5000"
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_a_detached_run_publishes_through_a_gateway_that_its_controller_may_not_see(
+    web: Served, gate: str, named: bool
+) -> None:
+    said = {"project": f"kubernetes: {{gateway: {gate}}}"} if named else {}
+    web.tool.extra["BODYWORK_GATEWAY"] = "" if named else gate
+    web.commit("one", service=f", route: /{web.name}", **said)
+    web.deploy("--detach")
+    wait_for(lambda: answer(f"{ENTRY}/{web.name}") == "one", seconds=90, every=0.5)
+    wait_for(
+        lambda: web.tool.good("status", web.name, "-o", "json").json["state"] == "succeeded",
+        seconds=30,
+        every=0.5,
+    )
+
+
 def test_an_ingress(web: Served) -> None:
     through(web, "kubernetes: {ingress_class: traefik}")
     assert [one["spec"]["ingressClassName"] for one in web.list(INGRESS)] == ["traefik"]

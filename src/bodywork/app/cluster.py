@@ -32,6 +32,7 @@ from bodywork.targets.kubernetes.location import Location, find
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER, controller
 from bodywork.targets.kubernetes.provisions import ensure_namespace, kept_source
 from bodywork.targets.kubernetes.records import ClusterRecords
+from bodywork.targets.kubernetes.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
 from bodywork.targets.kubernetes.target import Records as TargetRecords
@@ -140,7 +141,11 @@ class ClusterSite:
             )
 
     async def detach(self, plan: Plan) -> None:
-        for one in controller(plan, self._settings(plan.project), variables={}):
+        settings = self._settings(plan.project)
+        # The controller may not look beyond its namespace: it is told what lies there.
+        gateway = await Routes(api=self._api, settings=settings).gateway(plan.project)
+        variables = {"BODYWORK_GATEWAY": gateway} if gateway else {}
+        for one in controller(plan, settings, variables=variables):
             await self._api.apply(one)
 
     async def holder(self, pipeline: str) -> Holder | None:

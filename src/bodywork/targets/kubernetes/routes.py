@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,15 @@ class Routes:
 
     api: Api
     settings: Settings
+
+    async def gateway(self, project: Project) -> str | None:
+        """NAMESPACE/NAME of the gateway that publishes its services; None: none does, or none is needed."""
+        if not any(one.kind is Kind.SERVICE and one.service.route for one in project.stages):
+            return None
+        with contextlib.suppress(UsageError):
+            if found := await self._gateway(project):
+                return f"{found['namespace']}/{found['name']}"
+        return None
 
     async def lacks(self, project: Project) -> str:
         """What its routes need and is not there, as a sentence with a next step; "": nothing."""
@@ -78,18 +88,9 @@ class Routes:
         """The one that the project names, or the only one that there is, in its namespace or at all."""
         if project.cluster.ingress_class is not None or not await self.api.served(HTTP_ROUTE):
             return None
-        if named := project.cluster.gateway:
-            reference = gateway_reference(named, self.settings.namespace)
-            if await self.api.get(GATEWAY, reference["name"], reference["namespace"]) is None:
-                raise UsageError(
-                    f"there is no gateway {reference['name']} in namespace {reference['namespace']}",
-                    hint="name one that is there (kubernetes.gateway), or leave it away",
-                )
-            return reference
-        try:
-            found = await self.api.list(GATEWAY)
-        except ForbiddenError:
-            found = await self.api.list(GATEWAY, self.settings.namespace)
+        if named := project.cluster.gateway or self.settings.gateway:
+            return await self._named(gateway_reference(named, self.settings.namespace))
+        found = await self._gateways()
         near = [one for one in found if one["metadata"]["namespace"] == self.settings.namespace]
         names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in near or found]
         if len(names) > 1:
@@ -98,6 +99,25 @@ class Routes:
                 hint="say which one is to publish the services: kubernetes.gateway: NAMESPACE/NAME",
             )
         return gateway_reference(names[0], self.settings.namespace) if names else None
+
+    async def _named(self, reference: Object) -> Object:
+        """Whoever may not see it, like a controller in the cluster, takes the name for it."""
+        with contextlib.suppress(ForbiddenError):
+            if await self.api.get(GATEWAY, reference["name"], reference["namespace"]) is None:
+                raise UsageError(
+                    f"there is no gateway {reference['name']} in namespace {reference['namespace']}",
+                    hint="name one that is there (kubernetes.gateway), or leave it away",
+                )
+        return reference
+
+    async def _gateways(self) -> list[Object]:
+        for namespace in (None, self.settings.namespace):
+            with contextlib.suppress(ForbiddenError):
+                return await self.api.list(GATEWAY, namespace)
+        raise UsageError(
+            "which gateway is to publish the services is not known: this account may not see gateways",
+            hint="name it in bodywork.yaml: kubernetes: {gateway: NAMESPACE/NAME}",
+        )
 
     async def _controller(self, project: Project) -> str:
         """That of the Ingress class in use. Raises UsageError where there is none."""

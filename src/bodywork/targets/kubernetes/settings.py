@@ -24,6 +24,7 @@ class Settings:
     """Plain data; all times are in seconds.
 
     `image` is the image of stages, in which `{python}` stands for the stage's Python version.
+    `gateway` (NAMESPACE/NAME) is the one to take where the project names none.
     `prepare_timeout` is how long a pod may take before its module starts, `drain` how long a
     service goes on after it was told to end, since requests still come to it for a moment, and
     `grace` how long modules then have. `keep_finished` is how long Kubernetes keeps ended Jobs.
@@ -34,6 +35,7 @@ class Settings:
     store_image: str = STORE_IMAGE
     pull_policy: str = "IfNotPresent"
     cache: Cache | None = None
+    gateway: str | None = None
     prepare_timeout: float = 1800.0
     drain: float = 5.0
     grace: float = 30.0
@@ -61,6 +63,7 @@ class Settings:
             or _image(ours.get("BODYWORK_STORE_IMAGE"), "BODYWORK_STORE_IMAGE")
             or STORE_IMAGE,
             cache=cluster.cache,
+            gateway=ours.get("BODYWORK_GATEWAY") or None,
             prepare_timeout=cluster.prepare_timeout or cls.prepare_timeout,
         )
 
