@@ -142,7 +142,7 @@ def test_interrupted_in_the_middle(web: Served, namespace: str) -> None:
     with client(namespace, web.url()) as asking:
         with in_the_middle(web, first) as command:
             command.send_signal(signal.SIGINT)
-            command.communicate(timeout=60)
+            command.communicate(timeout=120)  # the new pods have gone, each within its grace
         assert command.returncode == 130
         serves(web, first)
         now = asking.now()

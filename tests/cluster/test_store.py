@@ -240,7 +240,7 @@ async def test_a_wrong_image_is_said_with_what_to_do(api: Api, namespace: str) -
             api,
             settings_of(namespace, BODYWORK_STORE_IMAGE="localhost/no-such-image:1"),
             note=told.append,
-            patience=8.0,
+            patience=20.0,
         )
     assert "BODYWORK_STORE_IMAGE" in (raised.value.hint or "")
     assert told

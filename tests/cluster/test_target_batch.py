@@ -145,7 +145,9 @@ class TestWaiting:
         work.files["bodywork.yaml"] = with_stage(secrets="{KEY: aws-creds}")
         seen = await work.deploy()
         assert seen.states == {"a": "failed"}
-        assert seen.reason("a") == "there is no secret aws-creds; make it: bodywork secret set aws-creds KEY"
+        assert seen.reason("a").startswith(
+            "there is no secret aws-creds; make it: bodywork secret set aws-creds KEY --target kubernetes"
+        )
         assert seen.starts("a") == []
         assert await work.api.list(JOB, work.namespace) == []
 
