@@ -42,7 +42,8 @@ def serves(web: Served, release: str) -> None:
 def failed(web: Served, *arguments: str) -> tuple[str, float]:
     """Why the release of a deploy failed, and the seconds from its start to its end."""
     (stage,) = web.deploy("-o", "json", *arguments, code=1).json["stages"]
-    began, ended = (datetime.fromisoformat(stage[key]) for key in ("started", "ended") if stage[key])
+    ended = datetime.fromisoformat(stage["ended"])
+    began = datetime.fromisoformat(stage["started"] or stage["ended"])  # no module began: 0
     return stage["reason"], (ended - began).total_seconds()
 
 
@@ -109,8 +110,8 @@ def begun(web: Served, release: str) -> bool:
 
 @contextmanager
 def in_the_middle(web: Served, release: str) -> Iterator[Popen[str]]:
-    """A deploy of a release that needs 10 seconds, of which the first pod is there."""
-    web.commit("two", module=f"RELEASE = 'two'\nimport time\ntime.sleep(10)\n{SERVER}")
+    """A deploy of a release that needs 25 seconds, of which the first pod is there."""
+    web.commit("two", module=f"RELEASE = 'two'\nimport time\ntime.sleep(25)\n{SERVER}")
     with web.tool.start("deploy", str(web.repository.path)) as command:
         try:
             wait_for(lambda: begun(web, release), seconds=60, every=0.3)
