@@ -167,7 +167,8 @@ def _apart(checkout: Checkout, mirror: Mirror) -> Iterator[Mapping[str, str]]:
     folder = Path(mkdtemp(prefix="tmp-", dir=mirror.path / "bodywork"))
     try:
         with contextlib.suppress(FileNotFoundError):
-            shutil.copyfile(checkout.git_dir / "index", folder / "index")
+            # With its time: git looks into files that are no older than the index.
+            shutil.copy2(checkout.git_dir / "index", folder / "index")
         (folder / "objects").mkdir()
         others = (checkout.objects, mirror.path / "objects")
         yield {

@@ -246,3 +246,16 @@ def test_settings_of_the_user_that_change_what_git_prints(
     assert commit.changes == 1
     assert commit.files() == ("a.txt", "größe.txt", "models/b.txt")
     assert commit.changed(["a.txt"]).isoformat() == "2024-01-01T12:00:00+00:00"
+
+
+def test_a_change_in_the_second_of_the_commit(git: Git, repository: Repository, tmp_path: Path) -> None:
+    """Same size, same second: that it changed shows only because the index is no younger than the file."""
+    repository.git("config", "core.trustctime", "false")
+    repository.write("model.txt", "the contents")
+    set_time(repository.path / "model.txt")
+    repository.commit("model")
+    set_time(repository.path / ".git/index")
+    repository.write("model.txt", "new contents")
+    set_time(repository.path / "model.txt")
+    git.open(str(repository.path)).export(tmp_path / "out")
+    assert (tmp_path / "out/model.txt").read_text() == "new contents"
