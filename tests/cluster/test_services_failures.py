@@ -88,9 +88,9 @@ def test_an_image_that_is_not_there(web: Served) -> None:
     web.deploy()
     first = run_of(web)
     web.commit("two")
-    reason, _ = failed(web, "--image", "localhost/nobody-built-this:{python}")
-    assert "image localhost/nobody-built-this:3.12 cannot be pulled" in reason
-    assert "scripts/image localhost/nobody-built-this:3.12 --python 3.12" in reason
+    reason, _ = failed(web, "--image", "localhost/nobody-built-this:python{python}")
+    assert "image localhost/nobody-built-this:python3.12 cannot be pulled" in reason
+    assert "scripts/image localhost/nobody-built-this:python3.12 --python 3.12" in reason
     serves(web, first)
 
 
