@@ -20,7 +20,15 @@ from ground import Ground
 from pod_watch import PodWatch
 from tool import wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.skipif(
+        not os.environ.get("BODYWORK_TEST_MACHINES"),
+        reason="takes nodes and the API server away: set BODYWORK_TEST_MACHINES=1",
+    ),
+]
 
 WORKFLOW = "workflow: a >> b >> c\nstages:\n  a: {run: slow.py}\n  b: {run: slow.py}\n  c: {run: slow.py}\n"
 SLOW = "import time\nfor n in range(8):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"

@@ -17,7 +17,15 @@ import pytest
 from served import Client, Served, client, served
 from tool import Repository, Tool, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.slow, pytest.mark.alone]
+pytestmark = [
+    pytest.mark.cluster,
+    pytest.mark.slow,
+    pytest.mark.alone,
+    pytest.mark.skipif(
+        not os.environ.get("BODYWORK_TEST_MACHINES"),
+        reason="takes nodes and the API server away: set BODYWORK_TEST_MACHINES=1",
+    ),
+]
 
 HOME, OTHER = "node-1", "node-2"
 
