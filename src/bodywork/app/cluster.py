@@ -237,9 +237,13 @@ class ClusterSite:
         return self._projects[pipeline]
 
     def _settings(self, project: Project) -> Settings:
-        named = {"BODYWORK_STORE_IMAGE": self._where.store_image} if self._where.store_image else {}
+        where = self._where
         return Settings.of(
-            project, {**self._parts.ours, **named}, namespace=self._where.namespace, image=self._where.image
+            project,
+            self._parts.ours,
+            namespace=where.namespace,
+            image=where.image,
+            store_image=where.store_image,
         )
 
     async def _make_namespace(self, pipeline: str) -> None:

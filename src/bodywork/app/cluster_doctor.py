@@ -19,12 +19,12 @@ from bodywork.targets.kubernetes.kinds import (
 )
 from bodywork.targets.kubernetes.manifests.controller import RULES
 from bodywork.targets.kubernetes.settings import IMAGE, STORE_IMAGE
+from bodywork.targets.kubernetes.store import is_default
 
 if TYPE_CHECKING:
     from bodywork.app.parts import Parts
 
 OLDEST = (1, 29)
-DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 METRICS = Kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods")
 
 
@@ -131,7 +131,7 @@ async def _storage(api: Api) -> Finding:
     except ForbiddenError:
         return Finding(name="storage", state="ok", found="this account may not see storage classes")
     for one in classes:
-        if (one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true":
+        if is_default(one):
             return Finding(
                 name="storage", state="ok", found=f"default storage class {one['metadata']['name']}"
             )

@@ -56,12 +56,12 @@ def render(parts: Parts, request: Request, watcher: Watcher) -> list[dict[str, A
 
 def _settings(parts: Parts, request: Request, checkout: Checkout) -> Settings:
     where = request.where
-    named = {"BODYWORK_STORE_IMAGE": where.store_image} if where.store_image else {}
     return Settings.of(
         checkout.project,
-        {**parts.ours, **named},
+        parts.ours,
         namespace=where.namespace or checkout.project.cluster.namespace or DEFAULT,
         image=where.image,
+        store_image=where.store_image,
     )
 
 

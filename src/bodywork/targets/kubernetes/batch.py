@@ -26,6 +26,7 @@ from bodywork.targets.kubernetes.jobs import Jobs, complete, condition, events_o
 from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.pods import JOB_NAME
 from bodywork.targets.kubernetes.printed import Tail
+from bodywork.targets.kubernetes.signs import signs
 from bodywork.targets.kubernetes.waiting import AGAIN, Patience
 
 SOON = 1.0
@@ -55,21 +56,9 @@ class Attempt:
     def key(self) -> str:
         return f"job/{self._jobs.namespace}/{self.name}"
 
-    async def watch(self) -> AsyncGenerator[Sign, None]:
+    def watch(self) -> AsyncGenerator[Sign, None]:
         """From `Waiting` or `Began` to `Ended`."""
-        following = asyncio.create_task(self._follow())
-        try:
-            while True:
-                sign = await self._signs.get()
-                if isinstance(sign, Exception):
-                    raise sign
-                yield sign
-                if isinstance(sign, Ended):
-                    return
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+        return signs(self._signs, self._follow)
 
     async def stop(self) -> None:
         """End its pod: TERM, 10 s, KILL. Returns when it has ended."""

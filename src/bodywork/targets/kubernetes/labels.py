@@ -52,11 +52,6 @@ def chosen(pipeline: str, stage: str) -> dict[str, str]:
     return {PIPELINE: pipeline, STAGE: stage}
 
 
-def selector(labels: Mapping[str, str]) -> str:
-    """`a=b,c=d`, as queries have it."""
-    return ",".join(f"{name}={value}" for name, value in sorted(labels.items()))
-
-
 def is_ours(obj: Mapping[str, object], pipeline: str | None = None) -> bool:
     """Whether bodywork made an object and, with `pipeline` (its object name), made it for that pipeline."""
     metadata = obj.get("metadata")

@@ -25,6 +25,7 @@ from bodywork.targets.kubernetes.printed import Tail
 from bodywork.targets.kubernetes.refused import said_of
 from bodywork.targets.kubernetes.releases import done
 from bodywork.targets.kubernetes.replica import Replica
+from bodywork.targets.kubernetes.signs import signs
 from bodywork.targets.kubernetes.waiting import Patience
 
 ROOM = 8
@@ -76,21 +77,9 @@ class Rollout:
     def key(self) -> str:
         return f"service/{self._namespace}/{self._name}/{self._run}"
 
-    async def watch(self) -> AsyncGenerator[Sign, None]:
+    def watch(self) -> AsyncGenerator[Sign, None]:
         """From `Waiting` or `Began` to `Ended`."""
-        following = asyncio.create_task(self._follow())
-        try:
-            while True:
-                sign = await self._signs.get()
-                if isinstance(sign, Exception):
-                    raise sign
-                yield sign
-                if isinstance(sign, Ended):
-                    return
-        finally:
-            following.cancel()
-            with suppress(asyncio.CancelledError):
-                await following
+        return signs(self._signs, self._follow)
 
     async def stop(self) -> None:
         """Put the release before it back. Returns when no new pod runs any more."""
