@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from typing import Any, Dict, Optional
 
 ROOM = 4096  # bytes that Kubernetes keeps of it
-HEAD = 300  # characters of a reason that is too long; the rest is kept of its end
+HEAD = 300  # characters kept of the beginning of a reason that is too long; the rest is of its end
 PATH = "/dev/termination-log"
 
 
@@ -36,11 +36,21 @@ class Report:
 
     def content(self) -> bytes:
         """All of it, with as much of the reason as there is room for."""
+        fits, too_much = (
+            0,
+            len(self.reason) + 1,
+        )  # characters kept: bisected, as what they take in JSON differs
+        while too_much - fits > 1:
+            kept = (fits + too_much) // 2
+            if len(self._with_reason(kept)) <= ROOM:
+                fits = kept
+            else:
+                too_much = kept
+        return self._with_reason(fits)
+
+    def _with_reason(self, kept: int) -> bytes:
         said: "Dict[str, Any]" = dict(vars(self))
-        data = json.dumps(said).encode()
-        kept = len(self.reason)
-        while len(data) > ROOM and kept > HEAD:
-            kept = max(HEAD, kept - max(1, (len(data) - ROOM) // 6))
-            said["reason"] = self.reason[:HEAD] + " … " + self.reason[len(self.reason) - kept + HEAD :]
-            data = json.dumps(said).encode()
-        return data
+        if kept < len(self.reason):
+            head = min(HEAD, kept // 2)
+            said["reason"] = self.reason[:head] + " … " + self.reason[len(self.reason) - kept + head :]
+        return json.dumps(said).encode()
