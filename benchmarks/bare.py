@@ -12,10 +12,10 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.jobs import complete
+from bodywork.targets.kubernetes.batch.jobs import complete
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, POD, SERVICE_ACCOUNT, Kind, Object
-from bodywork.targets.kubernetes.pods import JOB_NAME
+from bodywork.targets.kubernetes.pods.pods import JOB_NAME
 
 TRUE = ("true",)
 CLOCK = ("python3", "-c", "import time; print('module', time.time(), flush=True)")

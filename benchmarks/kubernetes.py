@@ -27,7 +27,7 @@ from bare import CLOCK, bare_jobs, module_time, own_namespace, watched
 from local import EXAMPLE, Bench, Figure, commit, hand_made
 
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,

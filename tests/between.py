@@ -18,8 +18,8 @@ from typing import Any, Self
 
 import httpx2
 
-from bodywork.targets.kubernetes.connection import Connection, Request
-from bodywork.targets.kubernetes.kubeconfig import access
+from bodywork.targets.kubernetes.client.connection import Connection, Request
+from bodywork.targets.kubernetes.client.kubeconfig import access
 from loopback import Asked, Reply, Server
 
 Fault = Callable[[Asked], Reply | None]

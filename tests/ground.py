@@ -14,8 +14,9 @@ from typing import Any
 
 from bodywork.run.events import Event
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.client.connection import Connection, Request
+from bodywork.targets.kubernetes.client.kubeconfig import access
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     DEPLOYMENT,
@@ -35,9 +36,8 @@ from bodywork.targets.kubernetes.kinds import (
     Kind,
     Object,
 )
-from bodywork.targets.kubernetes.kubeconfig import access
-from bodywork.targets.kubernetes.lease_object import holder_of
-from bodywork.targets.kubernetes.records import ClusterRecords
+from bodywork.targets.kubernetes.lease.lease_object import holder_of
+from bodywork.targets.kubernetes.records.records import ClusterRecords
 from tool import Answer, Repository, Tool, wait_for
 
 HEAD = """version: "2"

@@ -19,7 +19,7 @@ from bodywork.run.engine import execute
 from bodywork.run.events import Event, RunEnded, StageEnded, StageOutput, StageStarted, StageWaiting
 from bodywork.run.plan import Plan, Source, make_plan
 from bodywork.spec.read import read
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.target import KubernetesTarget, Records, Surroundings

@@ -21,7 +21,7 @@ from typing import Any, Protocol, TypeVar
 import pytest
 
 import load
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, POD, SERVICE_ACCOUNT, Object
 from bodywork.targets.kubernetes.manifests.security import container_security, pod_security
 from tool import Repository, Tool, wait_for

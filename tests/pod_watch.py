@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Self
 
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.ending import ending
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import POD, Object
+from bodywork.targets.kubernetes.pods.ending import ending
 from ground import Ground
 from tool import wait_for
 

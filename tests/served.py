@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import load as load_module
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.client.connection import Connection, Request
+from bodywork.targets.kubernetes.client.kubeconfig import access
 from bodywork.targets.kubernetes.kinds import NAMESPACE, POD, SERVICE, Kind, Object
-from bodywork.targets.kubernetes.kubeconfig import access
 from tool import Answer, Repository, Tool, wait_for
 
 IMAGE = os.environ.get("BODYWORK_IMAGE", "localhost/bodywork:dev-python{python}")

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from between import Between
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, SERVICE_ACCOUNT
 from ground import Ground
 

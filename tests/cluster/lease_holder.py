@@ -11,9 +11,9 @@ import sys
 from dataclasses import replace
 
 from bodywork.errors import BusyError
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.holder import Identity
-from bodywork.targets.kubernetes.lease import PipelineLease
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.lease.holder import Identity
+from bodywork.targets.kubernetes.lease.lease import PipelineLease
 
 
 async def main(namespace: str, run: str, machine: str) -> None:

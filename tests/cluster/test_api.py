@@ -22,8 +22,15 @@ from bodywork.errors import (
     UnreachableError,
     UsageError,
 )
-from bodywork.targets.kubernetes.access import Access
-from bodywork.targets.kubernetes.api import AlreadyThereError, Api, ConflictError, NotStartedError, Seen
+from bodywork.targets.kubernetes.client.access import Access
+from bodywork.targets.kubernetes.client.api import (
+    AlreadyThereError,
+    Api,
+    ConflictError,
+    NotStartedError,
+    Seen,
+)
+from bodywork.targets.kubernetes.client.kubeconfig import access as access_of
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     JOB,
@@ -34,7 +41,6 @@ from bodywork.targets.kubernetes.kinds import (
     SECRET,
     Kind,
 )
-from bodywork.targets.kubernetes.kubeconfig import access as access_of
 from loopback import Relay
 
 pytestmark = pytest.mark.cluster

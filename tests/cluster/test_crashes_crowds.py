@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from between import Between
-from bodywork.targets.kubernetes import labels, lease_object
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.holder import Identity
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import JOB, LEASE, NAMESPACE, POD
+from bodywork.targets.kubernetes.lease import lease_object
+from bodywork.targets.kubernetes.lease.holder import Identity
 from ground import Ground
 from loopback import Asked
 from pod_watch import PodWatch

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, POD
 
 STAGE = Path(__file__).parents[2] / "src" / "bodywork" / "stage"

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     CRON_JOB,

@@ -17,10 +17,10 @@ import pytest
 import yaml
 
 from bodywork.errors import BusyError
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.holder import Identity
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import LEASE, POD
-from bodywork.targets.kubernetes.lease import PipelineLease
+from bodywork.targets.kubernetes.lease.holder import Identity
+from bodywork.targets.kubernetes.lease.lease import PipelineLease
 
 pytestmark = pytest.mark.cluster
 

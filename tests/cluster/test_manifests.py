@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import HTTP_ROUTE, JOB, POD, SECRET
 from bodywork.targets.kubernetes.manifests.autoscaler import autoscaler
 from bodywork.targets.kubernetes.manifests.budget import disruption_budget

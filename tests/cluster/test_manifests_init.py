@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from bodywork.run.plan import Plan
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.manifests.containers import InitContainer, fetched
 from bodywork.targets.kubernetes.manifests.job import job
 from bodywork.targets.kubernetes.manifests.source import gather, source_secret

@@ -22,11 +22,11 @@ from bodywork.run.events import Event, RunEnded, RunStarted, StageEnded, StagePr
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.states import RunState, StageState
-from bodywork.targets.kubernetes import entries
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, ROLE, ROLE_BINDING, SECRET, SERVICE_ACCOUNT
-from bodywork.targets.kubernetes.records import ClusterRecords
-from bodywork.targets.kubernetes.run_writer import RunWriter
+from bodywork.targets.kubernetes.records import entries
+from bodywork.targets.kubernetes.records.records import ClusterRecords
+from bodywork.targets.kubernetes.records.run_writer import RunWriter
 from workflows import batch, plan
 
 pytestmark = pytest.mark.cluster

@@ -17,15 +17,15 @@ from bodywork.artifacts.objects import ObjectStore
 from bodywork.errors import StageError, UsageError
 from bodywork.run.plan import Action, Plan, PlannedStage, Source
 from bodywork.spec.model import Input, Output, Project, Service, Stage
-from bodywork.targets.kubernetes import store, store_server
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, PERSISTENT_VOLUME_CLAIM, POD, SECRET, SERVICE, Object
-from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests import store as manifests
 from bodywork.targets.kubernetes.manifests.containers import InitContainer
 from bodywork.targets.kubernetes.manifests.namespace import namespace as namespace_of
 from bodywork.targets.kubernetes.manifests.security import container_security, pod_security
 from bodywork.targets.kubernetes.settings import Settings
+from bodywork.targets.kubernetes.store import store, store_server
+from bodywork.targets.kubernetes.store.location import Location
 
 pytestmark = [
     pytest.mark.cluster,

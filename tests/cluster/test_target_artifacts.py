@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import POD, SERVICE
 from pipelines import Pipeline, open_pipeline
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from bodywork.run.events import Event, RunStarted, StageOutput, StageStarted, StageWaiting
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, POD, RESOURCE_QUOTA
 from pipelines import Pipeline, open_pipeline
 

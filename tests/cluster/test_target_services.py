@@ -11,7 +11,7 @@ import pytest
 
 from bodywork.run.events import StageStarted
 from bodywork.run.plan import Action
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import DEPLOYMENT, NAMESPACE, POD, SERVICE
 from pipelines import Pipeline, open_pipeline
 

@@ -15,12 +15,12 @@ import pytest
 import yaml
 
 from bodywork.app.cluster_doctor import DEFAULT_CLASS
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.connection import Connection, Request
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.client.connection import Connection, Request
+from bodywork.targets.kubernetes.client.kubeconfig import access
 from bodywork.targets.kubernetes.kinds import NAMESPACE, SERVICE_ACCOUNT, STORAGE_CLASS
-from bodywork.targets.kubernetes.kubeconfig import access
 from bodywork.targets.kubernetes.manifests.controller import rules
-from bodywork.targets.kubernetes.store import is_default
+from bodywork.targets.kubernetes.store.store import is_default
 from ground import Ground
 from tool import Answer, Tool
 

@@ -2,7 +2,7 @@
 
 from bodywork.run.events import Event, StageEnded, StageStarted
 from bodywork.run.states import StageState
-from bodywork.targets.kubernetes.location import Location, find
+from bodywork.targets.kubernetes.store.location import Location, find
 
 
 def started(stage: str, attempt: int) -> Event:

@@ -5,7 +5,7 @@ from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.manifests import store
 from bodywork.targets.kubernetes.manifests.bring import Wanted, brought
 from bodywork.targets.kubernetes.settings import Settings
-from bodywork.targets.kubernetes.store import is_default
+from bodywork.targets.kubernetes.store.store import is_default
 
 SETTINGS = Settings(namespace="iris", image="team/bodywork:{python}", store_image="team/s3:1")
 

@@ -21,19 +21,21 @@ from bodywork.errors import BusyError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
-from bodywork.targets.kubernetes import git_credential, labels, store
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.holder import Identity
-from bodywork.targets.kubernetes.incluster import ACCOUNT
-from bodywork.targets.kubernetes.jobs import complete, failed
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.batch.jobs import complete, failed
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.client.incluster import ACCOUNT
 from bodywork.targets.kubernetes.kinds import JOB, Object
-from bodywork.targets.kubernetes.lease import PipelineLease
-from bodywork.targets.kubernetes.location import Location, find
+from bodywork.targets.kubernetes.lease.holder import Identity
+from bodywork.targets.kubernetes.lease.lease import PipelineLease
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER, controller
 from bodywork.targets.kubernetes.provisions import ensure_namespace, kept_source
-from bodywork.targets.kubernetes.records import ClusterRecords
-from bodywork.targets.kubernetes.routes import Routes
+from bodywork.targets.kubernetes.records.records import ClusterRecords
+from bodywork.targets.kubernetes.secrets import git_credential
+from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
+from bodywork.targets.kubernetes.store import store
+from bodywork.targets.kubernetes.store.location import Location, find
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
 from bodywork.targets.kubernetes.target import Records as TargetRecords
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from bodywork.errors import ForbiddenError, NotFoundError
 from bodywork.spec.model import Project, Stage
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import SECRET, Object
 from bodywork.targets.kubernetes.manifests.route import takes_prefix_off
 from bodywork.targets.kubernetes.manifests.variables import secret_name
-from bodywork.targets.kubernetes.routes import Routes
+from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
 
 Users = Mapping[tuple[str, str], Sequence[str]]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bodywork.app.doctor import Finding
 from bodywork.app.where import Where
 from bodywork.errors import BodyworkError, ForbiddenError
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import (
     GATEWAY,
     INGRESS_CLASS,
@@ -19,7 +19,7 @@ from bodywork.targets.kubernetes.kinds import (
 )
 from bodywork.targets.kubernetes.manifests.controller import RULES
 from bodywork.targets.kubernetes.settings import IMAGE, STORE_IMAGE
-from bodywork.targets.kubernetes.store import is_default
+from bodywork.targets.kubernetes.store.store import is_default
 
 if TYPE_CHECKING:
     from bodywork.app.parts import Parts

@@ -12,12 +12,12 @@ from bodywork.errors import NotFoundError
 from bodywork.run.ledger import RunRecord
 from bodywork.spec.model import Kind, Stage
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.api import Api, NotStartedError
-from bodywork.targets.kubernetes.diagnose import stage_of
+from bodywork.targets.kubernetes.client.api import Api, NotStartedError
 from bodywork.targets.kubernetes.kinds import POD, Object
-from bodywork.targets.kubernetes.podlogs import CONTAINER, PodLog
-from bodywork.targets.kubernetes.printed import Prologue
-from bodywork.targets.kubernetes.records import ClusterRecords
+from bodywork.targets.kubernetes.pods.diagnose import stage_of
+from bodywork.targets.kubernetes.pods.podlogs import CONTAINER, PodLog
+from bodywork.targets.kubernetes.pods.printed import Prologue
+from bodywork.targets.kubernetes.records.records import ClusterRecords
 
 POLL = 1.0
 """Seconds between two looks for pods that have come since."""

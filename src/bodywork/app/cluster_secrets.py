@@ -12,10 +12,10 @@ from bodywork.app.parts import Parts
 from bodywork.app.where import Where
 from bodywork.errors import ForbiddenError, UsageError
 from bodywork.secret import Entry
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.kept_secrets import KeptSecrets, checked
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE
 from bodywork.targets.kubernetes.manifests.namespace import empty
+from bodywork.targets.kubernetes.secrets.kept_secrets import KeptSecrets, checked
 from bodywork.targets.kubernetes.settings import checked_namespace
 
 T = TypeVar("T")

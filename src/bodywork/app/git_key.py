@@ -9,7 +9,7 @@ from bodywork.app.parts import Parts
 from bodywork.errors import UsageError
 from bodywork.git import hosts, ssh
 from bodywork.git.location import parse
-from bodywork.targets.kubernetes.git_credential import SshFiles
+from bodywork.targets.kubernetes.secrets.git_credential import SshFiles
 
 
 async def ssh_files(parts: Parts, repository: str, key: str | None) -> SshFiles | None:

@@ -21,7 +21,7 @@ from bodywork.run.plan import Plan, make_plan
 from bodywork.targets.kubernetes.manifests.controller import controller
 from bodywork.targets.kubernetes.manifests.namespace import namespace
 from bodywork.targets.kubernetes.manifests.source import gather, source_secret
-from bodywork.targets.kubernetes.run_objects import RENDERED, first
+from bodywork.targets.kubernetes.records.run_objects import RENDERED, first
 from bodywork.targets.kubernetes.settings import Settings
 
 KUBERNETES = "kubernetes"

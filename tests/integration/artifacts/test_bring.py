@@ -28,7 +28,7 @@ def asked(server: s3.Server, into: Path, digests: dict[str, str]) -> dict[str, s
 
 def bring(variables: dict[str, str]) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-u", "-m", "bodywork.targets.kubernetes.bring"],
+        [sys.executable, "-u", "-m", "bodywork.targets.kubernetes.pods.bring"],
         env={**os.environ, **s3.VARIABLES, **variables},
         capture_output=True,
         text=True,

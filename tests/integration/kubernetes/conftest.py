@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 
 
 @pytest.fixture

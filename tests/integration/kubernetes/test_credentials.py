@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from bodywork.errors import MachineError, UnreachableError, UsageError
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.kubeconfig import access
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.client.kubeconfig import access
 from loopback import Asked, Reply, Server
 
 Connect = Callable[..., Api]

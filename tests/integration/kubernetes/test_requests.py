@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bodywork.errors import InvalidError, UnreachableError
-from bodywork.targets.kubernetes.api import AlreadyThereError, Api
+from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, JOB, LEASE
 from loopback import Asked, Relay, Reply, Server
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bodywork.errors import UnreachableError, UsageError
-from bodywork.targets.kubernetes.api import Api
+from bodywork.targets.kubernetes.client.api import Api
 from loopback import Asked, Relay, Reply, Server
 
 Connect = Callable[..., Api]
@@ -196,7 +196,7 @@ async def test_a_proxy_that_refuses(connect: Connect) -> None:
 async def test_a_server_that_says_nothing_counts_as_away(
     connect: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bodywork.targets.kubernetes.connection.CONNECT", 0.3)
+    monkeypatch.setattr("bodywork.targets.kubernetes.client.connection.CONNECT", 0.3)
     held: list[asyncio.StreamWriter] = []
 
     async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

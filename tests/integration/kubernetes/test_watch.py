@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bodywork.errors import ForbiddenError, UnreachableError
-from bodywork.targets.kubernetes.api import Api, Seen
+from bodywork.targets.kubernetes.client.api import Api, Seen
 from bodywork.targets.kubernetes.kinds import POD
 from loopback import Asked, Relay, Reply, Server
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from bodywork.targets.kubernetes.diagnose import obstacle
-from bodywork.targets.kubernetes.ending import ending
-from bodywork.targets.kubernetes.refused import refused, said_of
+from bodywork.targets.kubernetes.pods.diagnose import obstacle
+from bodywork.targets.kubernetes.pods.ending import ending
+from bodywork.targets.kubernetes.pods.refused import refused, said_of
 
 OBJECTS = Path(__file__).with_name("objects")
 PODS: dict[str, Any] = json.loads((OBJECTS / "pods.json").read_text())

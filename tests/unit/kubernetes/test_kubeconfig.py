@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from bodywork.errors import NotFoundError, UsageError
-from bodywork.targets.kubernetes.access import Access
-from bodywork.targets.kubernetes.kubeconfig import access, contexts
+from bodywork.targets.kubernetes.client.access import Access
+from bodywork.targets.kubernetes.client.kubeconfig import access, contexts
 
 Write = Callable[..., Path]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bodywork.targets.kubernetes.proxies import proxy_for
+from bodywork.targets.kubernetes.client.proxies import proxy_for
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import os
 import subprocess
 
 from bodywork.process.identity import identity
-from bodywork.targets.kubernetes import lease_object
-from bodywork.targets.kubernetes.holder import Identity, _runs
-from bodywork.targets.kubernetes.lease_object import held, holder_of, released, renewed
-from bodywork.targets.kubernetes.silence import Silence
+from bodywork.targets.kubernetes.lease import lease_object
+from bodywork.targets.kubernetes.lease.holder import Identity, _runs
+from bodywork.targets.kubernetes.lease.lease_object import held, holder_of, released, renewed
+from bodywork.targets.kubernetes.lease.silence import Silence
 
 ME = Identity.of_this_process()
 LEASE = held(None, namespace="n", pipeline="iris", run="r1", identity=ME, token="t1")

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from bodywork.run.events import Event, RunEnded, RunStarted, StageEnded, StagePrepared
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.states import RunState, StageState
-from bodywork.targets.kubernetes import entries, labels, run_objects
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.records import entries, run_objects
 from workflows import batch, plan, service
 
 LIMIT = 100_000

@@ -5,7 +5,7 @@ from typing import Any
 from bodywork.run.events import StageEnded
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.states import RunState, StageState
-from bodywork.targets.kubernetes.retention import Outputs, dispensable, outputs_of
+from bodywork.targets.kubernetes.records.retention import Outputs, dispensable, outputs_of
 
 
 def record(number: int, state: RunState = RunState.SUCCEEDED) -> RunRecord:

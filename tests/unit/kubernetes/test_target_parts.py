@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bodywork.targets.kubernetes.diagnose import Obstacle
-from bodywork.targets.kubernetes.podlogs import LONGEST_LINE, Lines
-from bodywork.targets.kubernetes.printed import KEPT, Prologue, Tail
-from bodywork.targets.kubernetes.releases import done, half_done, serving_before
-from bodywork.targets.kubernetes.waiting import Patience
+from bodywork.targets.kubernetes.pods.diagnose import Obstacle
+from bodywork.targets.kubernetes.pods.podlogs import LONGEST_LINE, Lines
+from bodywork.targets.kubernetes.pods.printed import KEPT, Prologue, Tail
+from bodywork.targets.kubernetes.pods.waiting import Patience
+from bodywork.targets.kubernetes.services.releases import done, half_done, serving_before
 
 
 def stamped(lines: list[bytes], seconds: list[int]) -> list[bytes]:

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 from bodywork.errors import StageError
 from bodywork.run.plan import Plan, PlannedStage
 from bodywork.spec.model import Kind
-from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests.containers import InitContainer, fetched
 from bodywork.targets.kubernetes.manifests.launch import Launch, input_file
 from bodywork.targets.kubernetes.provisions import Provisions
 from bodywork.targets.kubernetes.settings import Settings
-from bodywork.targets.kubernetes.store import PipelineStore
+from bodywork.targets.kubernetes.store.location import Location
+from bodywork.targets.kubernetes.store.store import PipelineStore
 
 Locate = Callable[[str], Awaitable[Location | None]]
 """Where a digest was made, out of the records of earlier runs, or earlier in this one."""

@@ -16,8 +16,7 @@ from bodywork.errors import ForbiddenError, NotFoundError, StageError
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes import store as stores
-from bodywork.targets.kubernetes.api import AlreadyThereError, Api
+from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.kinds import NAMESPACE, SECRET
 from bodywork.targets.kubernetes.manifests.namespace import namespace
 from bodywork.targets.kubernetes.manifests.source import (
@@ -29,7 +28,8 @@ from bodywork.targets.kubernetes.manifests.source import (
     source_secret,
 )
 from bodywork.targets.kubernetes.settings import Settings
-from bodywork.targets.kubernetes.store import PipelineStore
+from bodywork.targets.kubernetes.store import store as stores
+from bodywork.targets.kubernetes.store.store import PipelineStore
 
 Credential = Callable[[Plan], Awaitable[str | None]]
 """The Secret with which pods fetch a project that is too big to be sent; None: there is none."""

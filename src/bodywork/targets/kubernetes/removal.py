@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from bodywork.errors import ForbiddenError, NotFoundError
-from bodywork.targets.kubernetes import labels, store_server
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.git_credential import GIT
-from bodywork.targets.kubernetes.kept_secrets import is_kept
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import (
     CONFIG_MAP,
     CRON_JOB,
@@ -36,6 +34,9 @@ from bodywork.targets.kubernetes.kinds import (
     Object,
 )
 from bodywork.targets.kubernetes.manifests.source import CONTENT, SOURCE
+from bodywork.targets.kubernetes.secrets.git_credential import GIT
+from bodywork.targets.kubernetes.secrets.kept_secrets import is_kept
+from bodywork.targets.kubernetes.store import store_server
 
 OF_SERVICE = (HTTP_ROUTE, INGRESS, HORIZONTAL_POD_AUTOSCALER, DEPLOYMENT, SERVICE, POD_DISRUPTION_BUDGET)
 OF_PIPELINE = (

@@ -18,19 +18,19 @@ from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.spec.model import Kind
 from bodywork.targets.base import Ended, Handle, Sign
 from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.api import Api
-from bodywork.targets.kubernetes.batch import Attempt
-from bodywork.targets.kubernetes.jobs import Jobs, attempt_of, complete, failed
+from bodywork.targets.kubernetes.batch.batch import Attempt
+from bodywork.targets.kubernetes.batch.jobs import Jobs, attempt_of, complete, failed
+from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.launches import Launches, Locate
-from bodywork.targets.kubernetes.location import Location
 from bodywork.targets.kubernetes.manifests.job import job
-from bodywork.targets.kubernetes.pods import Pods
-from bodywork.targets.kubernetes.printed import Tail
+from bodywork.targets.kubernetes.pods.pods import Pods
+from bodywork.targets.kubernetes.pods.printed import Tail
 from bodywork.targets.kubernetes.provisions import Credential, Provider, no_credential
-from bodywork.targets.kubernetes.rollout import Rollout
-from bodywork.targets.kubernetes.services import Services
+from bodywork.targets.kubernetes.services.rollout import Rollout
+from bodywork.targets.kubernetes.services.services import Services
 from bodywork.targets.kubernetes.settings import Settings
+from bodywork.targets.kubernetes.store.location import Location
 
 KeepLog = Callable[[str, bytes], Awaitable[None]]
 """Keeps the end of what a stage (its object name) has printed, beyond the life of its pods."""

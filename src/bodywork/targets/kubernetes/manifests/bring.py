@@ -1,7 +1,7 @@
 """The init container that brings what a service reads: a service's pods restart for years, and no
 signed URL lasts that long.
 
-The other side is `bodywork/targets/kubernetes/bring.py`; the two share only the form of BODYWORK_BRING.
+The other side is `bodywork/targets/kubernetes/pods/bring.py`; the two share only the form of BODYWORK_BRING.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from bodywork.artifacts.address import Address
 from bodywork.targets.kubernetes.manifests.containers import PYTHON, WORK, InitContainer
 from bodywork.targets.kubernetes.settings import Settings
 
-MODULE = "bodywork.targets.kubernetes.bring"
+MODULE = "bodywork.targets.kubernetes.pods.bring"
 INPUTS = f"{WORK}/inputs"
 
 

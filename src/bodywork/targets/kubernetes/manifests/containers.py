@@ -68,7 +68,7 @@ def fetched(plan: Plan, settings: Settings, *, credential: str | None = None) ->
     return InitContainer(
         name="fetch",
         image=settings.tool_image,
-        command=(PYTHON, "-m", "bodywork.targets.kubernetes.fetching"),
+        command=(PYTHON, "-m", "bodywork.targets.kubernetes.pods.fetching"),
         variables={"BODYWORK_FETCH": json.dumps(wanted, sort_keys=True)},
         mounts=(SecretMount(secret=credential, path=CREDENTIAL),) if credential else (),
     )

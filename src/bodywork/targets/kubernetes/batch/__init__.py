@@ -1,0 +1,1 @@
+"""Batch stages: one Job for each attempt."""

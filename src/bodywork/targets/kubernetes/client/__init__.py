@@ -1,0 +1,1 @@
+"""The one door to a cluster: its kubeconfig, the connection, requests, watches and logs."""

@@ -1,0 +1,1 @@
+"""The record of runs, kept in ConfigMaps of the cluster."""

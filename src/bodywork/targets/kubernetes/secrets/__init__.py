@@ -1,0 +1,1 @@
+"""Secrets that bodywork writes for people, and those it makes for Git."""

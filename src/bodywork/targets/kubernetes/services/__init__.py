@@ -1,0 +1,1 @@
+"""Services: made, rolled out, undone, and reached from outside."""

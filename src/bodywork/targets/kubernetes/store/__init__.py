@@ -1,0 +1,1 @@
+"""Where artifacts lie, and what pods are given of it."""
