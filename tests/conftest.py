@@ -7,12 +7,22 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from places import Cluster, in_cluster
 from tool import DATE, Repository, Tool, wait_for
 
 HERE = Path(__file__).resolve().parent
 NO_CLUSTER = "no cluster: KUBECONFIG is not set"
+
+# How long an example takes tells of the machine, not of the code; CI takes the same examples each time.
+settings.register_profile(
+    "any-machine",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+settings.load_profile("any-machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

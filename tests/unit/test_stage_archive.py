@@ -38,7 +38,7 @@ def packed(folder: Path) -> bytes:
     return into.getvalue()
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(files=FILES)
 def test_what_comes_out_is_what_went_in(
     files: dict[tuple[str, ...], tuple[bytes, bool]], tmp_path_factory: pytest.TempPathFactory

@@ -143,7 +143,7 @@ async def _why(api: Api, namespace: str) -> tuple[str, float]:
         and claim["status"].get("phase") == "Pending"
         and (found is None or "claim" in found.reason)
     ):
-        said = await _last_event(api, namespace, manifests.NAME)
+        said = await _last_warning(api, namespace, manifests.NAME)
         return f"its claim {manifests.NAME} has no volume yet{said and f': {said}'}", PATIENCE
     if words := _last_words(newest):
         return f"it ends again and again: {words}", ENDS_AGAIN
@@ -175,9 +175,14 @@ async def _events(api: Api, namespace: str, name: str) -> list[Object]:
     return await api.list(EVENT, namespace, fields=f"involvedObject.name={name}")
 
 
-async def _last_event(api: Api, namespace: str, name: str) -> str:
+async def _last_warning(api: Api, namespace: str, name: str) -> str:
+    """What the cluster's storage last complained of; that it is at work is no news to anybody."""
     events = await _events(api, namespace, name)
-    events = [event for event in events if event["involvedObject"]["kind"] == "PersistentVolumeClaim"]
-    if not events:
+    warnings = [
+        event
+        for event in events
+        if event["involvedObject"]["kind"] == "PersistentVolumeClaim" and event.get("type") == "Warning"
+    ]
+    if not warnings:
         return ""
-    return str(max(events, key=lambda event: str(event.get("lastTimestamp") or ""))["message"])
+    return str(max(warnings, key=lambda event: str(event.get("lastTimestamp") or ""))["message"])
