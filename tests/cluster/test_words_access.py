@@ -14,13 +14,12 @@ from typing import Any
 import pytest
 import yaml
 
-from bodywork.app.cluster_doctor import DEFAULT_CLASS
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.client.connection import Connection, Request
 from bodywork.targets.kubernetes.client.kubeconfig import access
 from bodywork.targets.kubernetes.kinds import NAMESPACE, SERVICE_ACCOUNT, STORAGE_CLASS
 from bodywork.targets.kubernetes.manifests.controller import rules
-from bodywork.targets.kubernetes.store.store import is_default
+from bodywork.targets.kubernetes.store.store import DEFAULT_CLASS, is_default
 from ground import Ground
 from tool import Answer, Tool
 
@@ -278,7 +277,7 @@ def test_a_cluster_without_a_default_storage_class(ground: Ground, here: str) ->
 
     def mark(value: str) -> None:
         for name in names:
-            change = {"metadata": {"annotations": {DEFAULT_CLASS: value}}}
+            change = {"metadata": {"annotations": dict.fromkeys(DEFAULT_CLASS, value)}}
             ground.ask(lambda api, name=name, change=change: api.patch(STORAGE_CLASS, name, None, change))
 
     mark("false")
