@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -13,11 +12,12 @@ from pathlib import Path
 
 from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters, unpublished, unserved_routes
 from bodywork.app.cluster_logs import ClusterLogs
+from bodywork.app.cluster_stop import Stopping
 from bodywork.app.git_key import ssh_files
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
-from bodywork.errors import BusyError, UnreachableError, UsageError
+from bodywork.errors import BusyError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
@@ -38,9 +38,6 @@ from bodywork.targets.kubernetes.store import store
 from bodywork.targets.kubernetes.store.location import Location, find
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
 from bodywork.targets.kubernetes.target import Records as TargetRecords
-
-PATIENCE = 90.0
-"""Seconds that a run gets to end its stages after it was asked to; a pod's grace is part of it."""
 
 AWAY = 600.0
 """Seconds for which a run waits for an API server that is away."""
@@ -160,7 +157,7 @@ class ClusterSite:
         return None
 
     async def ask_to_stop(self, pipeline: str) -> None:
-        lease, deadline = await self._lease(pipeline), time.monotonic() + PATIENCE
+        lease = await self._lease(pipeline)
         first = await lease.holder()
         if first is None:  # nobody has begun: nobody shall
             for one in await self._controllers(pipeline):
@@ -168,13 +165,9 @@ class ClusterSite:
                 await self._api.delete(JOB, metadata["name"], metadata["namespace"], uid=metadata["uid"])
             return
         await lease.ask_to_stop()
-        while (now := await lease.holder()) is not None and now.run == first.run:
-            if time.monotonic() > deadline:
-                raise UnreachableError(
-                    f"run {now.run} ({now.who}) did not end within {PATIENCE:.0f} s",
-                    hint=f"end {now.who}, then run bodywork stop {pipeline} again",
-                )
-            await asyncio.sleep(0.5)
+        namespace = self._settings(await self._project(pipeline)).namespace
+        stopping = Stopping(api=self._api, lease=lease, namespace=namespace, note=self._parts.note)
+        await stopping.wait_for(first, pipeline)
 
     async def logs(
         self, record: RunRecord, plan: Plan, stages: Sequence[Stage], *, follow: bool

@@ -21,8 +21,9 @@ def command(pipeline: str, yes: bool, where: Where) -> None:
     """Remove PIPELINE: stop its services, and delete its releases, runs and logs."""
     from bodywork.app.parts import Parts
     from bodywork.app.stop import count_runs, delete
+    from bodywork.cli.notes import Notes
 
-    parts = Parts(Parts.ours_now())
+    parts = Parts(Parts.ours_now(), note=Notes().note)
     runs = count_runs(parts, where, pipeline)
     if not yes:
         question = (

@@ -22,8 +22,9 @@ def command(pipeline: str, where: Where) -> None:
     """
     from bodywork.app.parts import Parts
     from bodywork.app.stop import stop
+    from bodywork.cli.notes import Notes
 
-    record = stop(Parts(Parts.ours_now()), where, pipeline)
+    record = stop(Parts(Parts.ours_now(), note=Notes().note), where, pipeline)
     if record is None:
         click.echo(f"pipeline {pipeline} has no run in progress", err=True)
     else:

@@ -88,15 +88,16 @@ class KubernetesTarget:
         self._settings = settings
         self._records = records
         self._pods = Pods(api, settings.namespace, {labels.PIPELINE: pipeline})
-        self._jobs = Jobs(api=api, pods=self._pods, namespace=settings.namespace)
-        self._services = Services(api=api, pods=self._pods, settings=settings, pipeline=pipeline)
+        note = surroundings.note
+        self._jobs = Jobs(api=api, pods=self._pods, namespace=settings.namespace, note=note)
+        self._services = Services(api=api, pods=self._pods, settings=settings, pipeline=pipeline, note=note)
         self._provider = Provider(
             api=api,
             settings=settings,
             environments=surroundings.environments,
             tree=surroundings.tree,
             variables=surroundings.variables,
-            note=surroundings.note,
+            note=note,
             credential=surroundings.credential,
         )
         self._launches = Launches(settings=settings, locate=records.locate)

@@ -135,19 +135,27 @@ class Attempt:
         if self._stopped:
             return None
         deleted = "deletionTimestamp" in followed.pod["metadata"]
-        if (deleted or nodes.suspicious(followed.pod)) and self._patience.due():
-            if await nodes.lost(self._jobs.api, followed.pod):
-                await self._say(nodes.told(followed.pod))
-                if deleted:
-                    await self._anew(force=True)
-            return None
-        if not deleted and not nodes.suspicious(followed.pod):
+        suspicious = nodes.suspicious(followed.pod)
+        if (deleted or suspicious) and self._patience.due():
+            await self._on_lost_node(followed.pod)
+        elif not deleted and not suspicious:
             await self._say("")
         return None
+
+    async def _on_lost_node(self, pod: Object) -> bool:
+        """Whether the node of its pod does not answer; once Kubernetes gives that up, it is begun anew."""
+        if not await nodes.lost(self._jobs.api, pod):
+            return False
+        await self._say(nodes.told(pod))
+        if "deletionTimestamp" in pod["metadata"]:
+            await self._anew(force=True)
+        return True
 
     async def _before_it_runs(self, pod: Object) -> Ended | None:
         found = obstacle(pod)
         if found is None and self._patience.due():
+            if not self._stopped and await self._on_lost_node(pod):
+                return None
             found = obstacle(pod, await events_of(self._jobs.api, pod))
             if found is None and "deletionTimestamp" in pod["metadata"]:
                 found = Obstacle(reason="its pod was deleted; it is started again")

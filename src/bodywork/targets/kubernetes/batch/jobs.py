@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from bodywork.errors import ForbiddenError, StageError
@@ -12,23 +12,22 @@ from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.kinds import EVENT, JOB, POD, Object
 from bodywork.targets.kubernetes.pods.diagnose import Obstacle
 from bodywork.targets.kubernetes.pods.ending import ending
+from bodywork.targets.kubernetes.pods.leaving import Leaving
 from bodywork.targets.kubernetes.pods.pods import JOB_NAME, Group, Pods
 from bodywork.targets.kubernetes.pods.refused import refused
 
 GRACE = 10
 """Seconds between TERM and KILL when an attempt is stopped."""
 
-LATER = 8.0
-"""Seconds after `GRACE` in which the end of a container must have been seen, if its node answers."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
-    """The Jobs of a namespace."""
+    """The Jobs of a namespace. `note` is told what takes its time."""
 
     api: Api
     pods: Pods
     namespace: str
+    note: Callable[[str], None] = lambda sentence: None
 
     async def of(self, chosen: dict[str, str]) -> list[Object]:
         """Those with these labels."""
@@ -57,29 +56,34 @@ class Jobs:
         await self.end(name, group, grace=grace)
         while group.pods:
             if not await group.changed(5.0):
-                await self._force(group)
+                await self._force(group.pods.values())
         while await self.api.get(JOB, name, self.namespace) is not None:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
 
     async def end(self, name: str, group: Group, *, grace: int | None = GRACE) -> None:
-        """Delete a Job; returns when the containers of its pods have ended, TERM, `GRACE`, KILL."""
+        """Delete a Job; returns when the containers of its pods have ended, TERM, `GRACE`, KILL.
+
+        Of a pod on a lost node that is never seen: it is taken off the cluster's books.
+        """
         await self.api.delete(JOB, name, self.namespace, propagation="Background")
-        until = time.monotonic() + (GRACE if grace is None else grace) + LATER
         asked: set[str] = set()
+        leaving = Leaving(self.api, self.note)
         while left := [pod for pod in group.pods.values() if ending(pod) is None]:
             for pod in left:
                 uid = pod["metadata"]["uid"]
                 if uid not in asked:
                     asked.add(uid)
                     await self.api.delete(POD, pod["metadata"]["name"], self.namespace, grace=grace, uid=uid)
-            if time.monotonic() > until:  # its node does not answer
-                await self._force(group)
-                return
+            if lost := await leaving.lost(left):
+                for pod in lost:
+                    leaving.tell(_forced(pod))
+                await self._force(lost)
             await group.changed(1.0)
 
-    async def _force(self, group: Group) -> None:
-        for uid, pod in list(group.pods.items()):
-            await self.api.delete(POD, pod["metadata"]["name"], self.namespace, grace=0, uid=uid)
+    async def _force(self, pods: Iterable[Object]) -> None:
+        for pod in list(pods):
+            metadata = pod["metadata"]
+            await self.api.delete(POD, metadata["name"], self.namespace, grace=0, uid=metadata["uid"])
 
     async def has_failed(self, job: Object) -> bool:
         """Whether it has, or is about to be said to have: its pod tells sooner."""
@@ -126,6 +130,13 @@ def complete(job: Object) -> bool:
 def attempt_of(job: Object) -> int:
     number: str = job["metadata"]["labels"].get(labels.ATTEMPT, "1")
     return int(number)
+
+
+def _forced(pod: Object) -> str:
+    return (
+        f"node {pod['spec']['nodeName']} does not answer: pod {pod['metadata']['name']} on it was deleted "
+        "without waiting for its end; if the node still runs, it ends the pod when it is in touch again"
+    )
 
 
 def _same(one: Object, other: Object) -> bool:

@@ -6,6 +6,7 @@ from bodywork.spec.model import Stage
 from bodywork.targets.kubernetes.batch.jobs import events_of
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import Object
+from bodywork.targets.kubernetes.pods import nodes
 from bodywork.targets.kubernetes.pods.diagnose import Obstacle, condition_of, obstacle
 from bodywork.targets.kubernetes.pods.ending import crash, running
 from bodywork.targets.kubernetes.pods.following import Followed, Say
@@ -28,6 +29,7 @@ class Replica:
         self.patience = Patience()
         self._stage = stage
         self._obstacle: Obstacle | None = None
+        self._lost = ""
 
     def see(self, pod: Object) -> None:
         """The pod as it is now."""
@@ -36,24 +38,30 @@ class Replica:
         found = obstacle(pod)
         if found is not None or running(pod):
             self._obstacle = found
+        if self.ready:
+            self._lost = ""
 
     @property
     def ready(self) -> bool:
         return (condition_of(self.pod, "Ready") or {}).get("status") == "True"
 
     @property
-    def silent(self) -> bool:
+    def _silent(self) -> bool:
         """Whether it does not run and does not say why."""
         return not running(self.pod) and obstacle(self.pod) is None
 
     @property
     def waits(self) -> str:
         """What it waits for; "" when it runs."""
+        if self._lost:
+            return self._lost
         return self._obstacle.reason if self._obstacle is not None and not running(self.pod) else ""
 
     async def ask(self, api: Api) -> None:
-        """Look into its events for what it does not say itself."""
-        self._obstacle = obstacle(self.pod, await events_of(api, self.pod))
+        """Look for what it does not say itself: its node may be lost, its events may tell."""
+        self._lost = nodes.told_of_replica(self.pod) if await nodes.lost(api, self.pod) else ""
+        if self._silent:
+            self._obstacle = obstacle(self.pod, await events_of(api, self.pod))
 
     def failure(self) -> str:
         """Why it will never be ready, as the rest of a sentence; "" while it may be."""

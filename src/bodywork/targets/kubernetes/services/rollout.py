@@ -124,7 +124,7 @@ class Rollout:
             if reason := replica.failure():
                 return await self._failed(f"{self._named(replica)}{reason}", replica)
         for replica in self._replicas.values():
-            if replica.silent and replica.patience.due():
+            if not replica.ready and replica.patience.due():
                 await replica.ask(self._api)
         ready = sum(replica.ready for replica in self._replicas.values())
         if ready or self._patience.due():

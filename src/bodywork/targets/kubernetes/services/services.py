@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from bodywork.errors import UsageError
@@ -16,8 +16,10 @@ from bodywork.targets.kubernetes.manifests.autoscaler import autoscaler
 from bodywork.targets.kubernetes.manifests.budget import disruption_budget
 from bodywork.targets.kubernetes.manifests.deployment import deployment
 from bodywork.targets.kubernetes.manifests.service import services
+from bodywork.targets.kubernetes.pods import nodes
 from bodywork.targets.kubernetes.pods.diagnose import condition_of, obstacle
 from bodywork.targets.kubernetes.pods.ending import crash, ending
+from bodywork.targets.kubernetes.pods.leaving import Leaving
 from bodywork.targets.kubernetes.pods.pods import Pods
 from bodywork.targets.kubernetes.pods.printed import Tail
 from bodywork.targets.kubernetes.removal import Removal
@@ -29,12 +31,15 @@ from bodywork.targets.kubernetes.settings import Settings
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
-    """`pipeline` is the object name of the project, `settings` say in which namespace its services are."""
+    """`pipeline` is the object name of the project, `settings` say in which namespace its services are.
+    `note` is told what takes its time.
+    """
 
     api: Api
     pods: Pods
     settings: Settings
     pipeline: str
+    note: Callable[[str], None] = lambda sentence: None
 
     @property
     def releases(self) -> Releases:
@@ -128,14 +133,17 @@ class Services:
         await self._until_gone(name, run)
 
     async def _until_gone(self, name: str, run: str | None) -> None:
-        """Returns when the pods of a service, or of one release of it, have ended."""
+        """Returns when the pods of a service, or of one release of it, have ended.
+
+        Those on a lost node, which nobody sees end, are left to Kubernetes.
+        """
         group = await self.pods.of(labels.STAGE, name)
-        while any(
-            ending(pod) is None
-            for pod in group.pods.values()
-            if run in (None, pod["metadata"]["labels"].get(labels.RUN))
-            and pod["metadata"]["labels"].get(labels.KIND) == "service"
-        ):
+        leaving = Leaving(self.api, self.note)
+        while left := [pod for pod in group.pods.values() if _runs_for(pod, run)]:
+            if len(lost := await leaving.lost(left)) == len(left):
+                for sentence in nodes.unseen(lost):
+                    self.note(sentence)
+                return
             await group.changed(1.0)
 
     async def _published(self, plan: Plan, planned: PlannedStage) -> list[Object]:
@@ -191,6 +199,14 @@ class Services:
             and pod["metadata"]["labels"].get(labels.RUN) == service.release
         ]
         return replace(service, url=url, reason=_reason(mine))
+
+
+def _runs_for(pod: Object, run: str | None) -> bool:
+    """Whether it is a pod of a service that has not ended, of the release of `run` (None: of any)."""
+    known = pod["metadata"]["labels"]
+    return (
+        known.get(labels.KIND) == "service" and run in (None, known.get(labels.RUN)) and ending(pod) is None
+    )
 
 
 def _well(one: Object) -> bool:
