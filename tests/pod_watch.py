@@ -44,8 +44,10 @@ class PodWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join()
+        if self._thread.is_alive():  # not when its watch was refused
+            self._loop.call_soon_threadsafe(self._task.cancel)
+        self._thread.join(30)
+        assert not self._thread.is_alive(), "the watch of the pods does not end"
 
     def successes(self) -> Counter[str]:
         return Counter(one.stage for one in self.pods.values() if one.code == 0)

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from between import Between
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import NAMESPACE, SERVICE_ACCOUNT
 from ground import Ground
+from namespaces import new_namespace
 
 
 @pytest.fixture(scope="session")
@@ -36,31 +33,8 @@ async def api(kubeconfig: Path) -> AsyncIterator[Api]:
 @pytest.fixture
 def namespace(kubeconfig: Path) -> Iterator[str]:
     """A fresh namespace; at the end all that is in it goes with it."""
-    name = f"bodywork-test-{uuid.uuid4().hex[:8]}"
-    made = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
-
-    async def make(opened: Api) -> None:
-        await opened.create(made)
-        # pods cannot be made before the account that they run as is there
-        async with aclosing(opened.watch(SERVICE_ACCOUNT, name, fields="metadata.name=default")) as seen:
-            async for one in seen:
-                if one.kind == "set":
-                    return
-
-    async def remove(opened: Api) -> None:
-        await opened.delete(NAMESPACE, name)
-
-    _with(kubeconfig, make)
-    yield name
-    _with(kubeconfig, remove)
-
-
-def _with(kubeconfig: Path, do: Callable[[Api], Awaitable[Any]]) -> None:
-    async def call() -> None:
-        async with Api.open({**os.environ, "KUBECONFIG": str(kubeconfig)}) as opened:
-            await do(opened)
-
-    asyncio.run(call())
+    with new_namespace() as name:
+        yield name
 
 
 @pytest.fixture
