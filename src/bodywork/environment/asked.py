@@ -43,7 +43,8 @@ class Asked:
     `what` names it in messages; `file` is the project's file, if one is named; `folder` is where
     its relative paths begin. `extra` are requirements that are added. `indexes` are options for
     those of which the project's own settings tell uv while it resolves, but not while it
-    installs. `builds` says that folders of the project are among the packages. `key` is a SHA-256.
+    installs. `platform` is the one that the packages are for, as uv names it (None: this machine's).
+    `builds` says that folders of the project are among the packages. `key` is a SHA-256.
     """
 
     way: Way
@@ -56,6 +57,7 @@ class Asked:
     indexes: tuple[str, ...]
     python: str
     as_of: datetime | None
+    platform: str | None = None
     builds: bool = False
     key: str = ""
 
@@ -87,6 +89,7 @@ def read(
     as_of: datetime | None,
     setuptools: bool,
     notebook: bool,
+    platform: str | None = None,
 ) -> Asked:
     """Read what is asked for. Raises NotFoundError, ResolutionError."""
     way, where, lines, text = _source(requirements, folder)
@@ -105,6 +108,7 @@ def read(
         indexes=() if way == "pylock" else _indexes(where),
         python=python,
         as_of=date,
+        platform=platform,
     )
     paths = _paths(asked)
     return replace(asked, builds=any(path.is_dir() for path in paths), key=_key(asked, paths))
@@ -164,7 +168,11 @@ def _key(asked: Asked, paths: Sequence[Path]) -> str:
     parts: list[Any] = [
         *("key 1", asked.way, lines.requirements, lines.constraints, lines.options, asked.text, asked.extra),
         asked.indexes,
-        *(asked.python, machine(), asked.as_of.isoformat() if asked.as_of and asked.resolves else None),
+        *(
+            asked.python,
+            asked.platform or machine(),
+            asked.as_of.isoformat() if asked.as_of and asked.resolves else None,
+        ),
         [tree_digest(path) for path in paths],
     ]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()

@@ -60,15 +60,17 @@ class Environments:
         setuptools: bool = False,
         notebook: bool = False,
         root: Path | None = None,
+        platform: str | None = None,
     ) -> Lock:
         """Lock what a stage asks for, with the index as it was at `as_of` (None: as it is now).
 
         `folder` holds the project's files of the commit: requirement files and packages by path
         are relative to it; they may be anywhere below `root` (None: `folder`), and nothing there is
         changed. `setuptools` adds the setuptools of that time, `notebook` what running a
-        notebook needs, unless they are asked for already. The same question is answered from the
-        cache, without uv and network; only "as it is now" is asked anew by each object of this
-        class. Raises NotFoundError, ResolutionError, MachineError, UnreachableError.
+        notebook needs, unless they are asked for already. `platform` is the one that the packages are
+        for, as uv names it (`aarch64-unknown-linux-gnu`; None: this machine's). The same question
+        is answered from the cache, without uv and network; only "as it is now" is asked anew by
+        each object of this class. Raises NotFoundError, ResolutionError, MachineError, UnreachableError.
         """
         asked = await asyncio.to_thread(
             read,
@@ -78,6 +80,7 @@ class Environments:
             as_of=as_of,
             setuptools=setuptools,
             notebook=notebook,
+            platform=platform,
         )
         if lock := self._remembered(asked):
             return lock

@@ -50,9 +50,9 @@ class Environment:
     python: Path
 
 
-def digest_of(*, python: str, text: str) -> str:
+def digest_of(*, python: str, text: str, platform: str | None = None) -> str:
     """The name of a lock: the same packages for the same Python and platform have the same one."""
-    return hashlib.sha256("\0".join(("lock 1", python, machine(), text)).encode()).hexdigest()
+    return hashlib.sha256("\0".join(("lock 1", python, platform or machine(), text)).encode()).hexdigest()
 
 
 def machine() -> str:

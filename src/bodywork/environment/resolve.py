@@ -80,7 +80,8 @@ class Resolver:
             if asked.way == "resolve" and asked.file and asked.text:
                 files.insert(0, str(asked.file))
             pre = ["--prerelease", "allow"] if "--pre" in options else []
-            command = ("pip", "compile", *files, "--python", python.path, *OUTPUT, *pre)
+            there = ["--python-platform", asked.platform] if asked.platform else []
+            command = ("pip", "compile", *files, "--python", python.path, *there, *OUTPUT, *pre)
             said, as_of, names = await self._dated(command, asked)
         if said.code != 0:
             place = f"`{asked.file.name if asked.file else 'requirements'}`"
@@ -147,7 +148,7 @@ def lock_of(asked: Asked, answer: Answer, options: tuple[str, ...], form: Form =
     # What is built needs packages as well; they are of the date of the project's own lock.
     build_as_of = asked.as_of if asked.way in ("hashed", "uv") else answer.as_of
     return Lock(
-        digest=digest_of(python=asked.python, text=text),
+        digest=digest_of(python=asked.python, text=text, platform=asked.platform),
         python=asked.python,
         text=text,
         form=form,
@@ -175,7 +176,7 @@ def pylock(asked: Asked) -> Lock:
         )
     text = asked.text.replace("\r\n", "\n")
     return Lock(
-        digest=digest_of(python=asked.python, text=text),
+        digest=digest_of(python=asked.python, text=text, platform=asked.platform),
         python=asked.python,
         text=text,
         form="pylock",

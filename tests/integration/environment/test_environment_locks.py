@@ -57,6 +57,20 @@ async def test_the_same_question_has_the_same_digest_also_on_another_machine(
 
 
 @pytest.mark.network
+async def test_packages_can_be_for_another_platform(environments: Make, project: Path):
+    """Deployed from one kind of machine into a cluster of another, stages get what the cluster needs."""
+    wanted = packages("click==8.1.8", "markupsafe==3.0.2")  # click asks for colorama on Windows alone
+    made = environments()
+    here = await made.lock(wanted, python=OURS, folder=project, as_of=None)
+    there = await made.lock(
+        wanted, python=OURS, folder=project, as_of=None, platform="x86_64-pc-windows-msvc"
+    )
+
+    assert "colorama" not in here.text and "colorama" in there.text
+    assert here.digest != there.digest
+
+
+@pytest.mark.network
 async def test_a_release_of_later_is_named_with_its_day(environments: Make, project: Path):
     said = await refused(environments(), packages("scikit-learn==1.7.2"), project, as_of=JUNE)
 
