@@ -30,10 +30,10 @@ class Database:
 
     `migrations` are scripts: each makes schema N+1 out of schema N. All methods raise MachineError
     when the file cannot be used, UsageError when a newer bodywork has written it, and let
-    sqlite3.IntegrityError through.
+    sqlite3.IntegrityError through. `durable`: each write costs an fsync, and outlasts a power cut.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], *, durable: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         with self._mapped():
@@ -41,6 +41,8 @@ class Database:
             with _file_lock(path):
                 os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
                 self._connection = _open(path, migrations)
+                if durable:
+                    self._connection.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
         with self._lock:

@@ -13,23 +13,10 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bodywork.spec.cron import Cron
+from bodywork.spec.model import Missed, Overlap
 
 LATE = timedelta(seconds=90)
 """How long after its time a firing is still in time: whoever asks, asks more often than that."""
-
-
-class Overlap(StrEnum):
-    """What happens when a run of the pipeline is in progress: the time is skipped, or that run cancelled."""
-
-    SKIP = "skip"
-    REPLACE = "replace"
-
-
-class Missed(StrEnum):
-    """What happens with times that came while nobody could act on them: the last one fires, or none."""
-
-    LAST = "last"
-    NONE = "none"
 
 
 class Fate(StrEnum):

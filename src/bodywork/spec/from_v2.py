@@ -11,7 +11,9 @@ from bodywork.spec.model import (
     Autoscale,
     Batch,
     Input,
+    Missed,
     Output,
+    Overlap,
     Project,
     Requirements,
     Resources,
@@ -63,6 +65,7 @@ def read(report: Report, files: Collection[str] | None) -> Project:
         cluster=from_kubernetes.cluster(form.kubernetes, report),
     )
     _check_placements(report, form)
+    _check_schedule(report, project.schedule)
     keys = Keys(run=dict.fromkeys(stages, "run"), on_failure=("on_failure",), strict=True)
     check(project, report, keys, files, stages)
     return project
@@ -94,7 +97,24 @@ def _stage(project: ProjectForm, name: str, object_name: str) -> Stage:
 
 def _schedule(form: ProjectForm) -> Schedule | None:
     asked = form.schedule
-    return Schedule(cron=asked.cron, timezone=asked.timezone) if asked else None
+    if asked is None:
+        return None
+    return Schedule(
+        cron=asked.cron,
+        timezone=asked.timezone,
+        overlap=Overlap(asked.overlap),
+        missed=Missed(asked.missed),
+        deadline=asked.deadline,
+        keep=asked.keep,
+        on_push=asked.on_push,
+    )
+
+
+def _check_schedule(report: Report, schedule: Schedule | None) -> None:
+    path = ("schedule",)
+    told = any(report.broken((*path, key)) for key in ("cron", "on_push"))
+    if schedule and not schedule.cron and not schedule.on_push and not told:
+        report.error(path, "a schedule needs `cron` or `on_push`, or both", key=True)
 
 
 def _requirements(form: StageForm) -> Requirements:

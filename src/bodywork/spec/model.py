@@ -171,12 +171,39 @@ class Stage:
         return self.does
 
 
+class Overlap(StrEnum):
+    """What a schedule does while a run of its pipeline is in progress: skip the time, or cancel that run."""
+
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+class Missed(StrEnum):
+    """What becomes of times that came while nobody could act on them: the last one fires, or none."""
+
+    LAST = "last"
+    NONE = "none"
+
+
+KEEP = 30
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When to run: five cron fields (or @daily and its like) in an IANA time zone."""
+    """When to run: at the times of `cron` in an IANA time zone, when the ref has moved, or both.
 
-    cron: str
+    `cron` is five fields, or @daily and its like; `on_push` is how often, in seconds, to look whether
+    the ref has moved. `deadline` is after how many seconds a time is given up, `keep` how many runs
+    of the schedule are kept.
+    """
+
+    cron: str | None = None
     timezone: str = "UTC"
+    overlap: Overlap = Overlap.SKIP
+    missed: Missed = Missed.LAST
+    deadline: float | None = None
+    keep: int = KEEP
+    on_push: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

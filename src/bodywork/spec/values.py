@@ -28,6 +28,8 @@ PYTHON = re.compile(r"3\.(\d{1,2})")
 OLDEST_PYTHON = 8
 STORES = ("s3", "gs", "az", "file")
 LONGEST_PATH = 1000
+MOST_OFTEN = 10.0
+"""Seconds between two looks at a repository, at the least."""
 
 
 def wrong(sentence: str) -> PydanticCustomError:
@@ -135,6 +137,14 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _push_interval(value: Any) -> float:
+    """Hosts of repositories would not like to be asked more often."""
+    seconds = quantity.seconds(value)
+    if not MOST_OFTEN <= seconds <= 24 * 3600:
+        raise ValueError(f"must be from {MOST_OFTEN:g}s to 24h, not {value}")
+    return seconds
+
+
 def _store(address: str) -> str:
     scheme, sep, rest = address.partition("://")
     if not sep or scheme not in STORES or not rest:
@@ -197,6 +207,11 @@ Duration = Annotated[
     float,
     BeforeValidator(sentences(quantity.seconds)),
     _schema(r"^(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?$", "90s", "20m", "1h30m"),
+]
+PushInterval = Annotated[
+    float,
+    BeforeValidator(sentences(_push_interval)),
+    _schema(r"^(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?$", "60s", "5m"),
 ]
 Memory = Annotated[
     int,
