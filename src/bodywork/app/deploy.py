@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from bodywork.app.checkout import Checkout, check_out, index_date, lock_environments
@@ -43,6 +43,7 @@ class Request:
     pass_env: frozenset[str] = frozenset()
     ssh_key: str | None = None
     detach: bool = False
+    date: date | None = None
 
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
@@ -164,6 +165,7 @@ async def _plan(
         observed=await (await site.target(project.name)).observe(project.name),
         only=request.only,
         known=known,
+        date=f"{request.date}" if request.date else None,
     )
     return planned, tree
 
@@ -172,17 +174,17 @@ async def lock_all(
     parts: Parts, request: Request, checkout: Checkout, tree: Path, watcher: Watcher
 ) -> dict[str, Lock]:
     """The locks of all stages; says which packages those are, and what is odd about them."""
-    date = await asyncio.to_thread(index_date, checkout, request.as_of, tree=tree)
-    if date.warning:
-        watcher.warning(date.warning)
-    if date.note:
-        watcher.note(date.note)
+    index = await asyncio.to_thread(index_date, checkout, request.as_of, tree=tree)
+    if index.warning:
+        watcher.warning(index.warning)
+    if index.note:
+        watcher.note(index.note)
     folder = checkout.source.folder
     locking = asyncio.ensure_future(
-        lock_environments(parts.environments, checkout.project, tree=tree, folder=folder, as_of=date.at)
+        lock_environments(parts.environments, checkout.project, tree=tree, folder=folder, as_of=index.at)
     )
     if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
-        watcher.note(f"resolving packages as of {f'{date.at:%Y-%m-%d}' if date.at else 'now'}")
+        watcher.note(f"resolving packages as of {f'{index.at:%Y-%m-%d}' if index.at else 'now'}")
     locks = await locking
     for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
         watcher.warning(text)

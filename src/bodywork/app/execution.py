@@ -75,6 +75,7 @@ def record_of(planned: Plan, kind: Literal["deploy", "rollback"]) -> RunRecord:
         ended=None,
         kind=kind,
         reason="",
+        date=planned.date,
     )
 
 

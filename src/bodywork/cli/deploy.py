@@ -26,21 +26,43 @@ if TYPE_CHECKING:
 @click.option(
     "--detach", is_flag=True, help="On kubernetes: let the cluster carry the run out, and do not wait for it."
 )
+@click.option(
+    "--date",
+    metavar="DAY",
+    help="The day (YYYY-MM-DD) that the run is for; stages find it in BODYWORK_DATE.",
+)
 @options.output
 def command(
-    request: Request, fail_fast: bool, wait: bool, pass_env: tuple[str, ...], detach: bool, output: str
+    request: Request,
+    fail_fast: bool,
+    wait: bool,
+    pass_env: tuple[str, ...],
+    detach: bool,
+    date: str | None,
+    output: str,
 ) -> int:
     """Run the workflow of the project in REPOSITORY at one commit.
 
     REPOSITORY is a folder of this machine or the URL of a Git repository (default: this folder).
     Uncommitted work in a folder is deployed as a snapshot commit of its own.
     """
+    from bodywork.app.days import read_days
     from bodywork.app.deploy import deploy
     from bodywork.app.parts import Parts
     from bodywork.cli.ended import finish
     from bodywork.cli.run_view import RunWatcher
 
-    request = replace(request, fail_fast=fail_fast, wait=wait, pass_env=frozenset(pass_env), detach=detach)
+    days = read_days(date) if date is not None else None
+    if days and not days.alone:
+        raise click.UsageError("--date takes one day")
+    request = replace(
+        request,
+        fail_fast=fail_fast,
+        wait=wait,
+        pass_env=frozenset(pass_env),
+        detach=detach,
+        date=days.first if days else None,
+    )
     with RunWatcher(output) as watcher:
         parts = Parts(Parts.ours_now(), note=watcher.note)
         outcome = deploy(parts, request, watcher)

@@ -66,7 +66,8 @@ class RunWatcher(Notes):
         for number, name in enumerate(names):
             prefix = click.style(f"{name:>{self._width}} | ", fg=PALETTE[number % len(PALETTE)])
             self._prefixes[name] = prefix if self._colour else click.unstyle(prefix)
-        self._say(f"run {plan.run} of {plan.pipeline} {'goes on' if resumed else 'starts'}", bold=True)
+        day = f" for {plan.date}" if plan.date else ""
+        self._say(f"run {plan.run} of {plan.pipeline}{day} {'goes on' if resumed else 'starts'}", bold=True)
         if self._stream.isatty():
             from bodywork.cli.live import Live
 

@@ -96,7 +96,10 @@ class Removal:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All of a run, in the order of the workflow; plain data that can be shown, stored and replayed."""
+    """All of a run, in the order of the workflow; plain data that can be shown, stored and replayed.
+
+    `date` is the day (YYYY-MM-DD) that stages find in BODYWORK_DATE; None: they find none.
+    """
 
     run: str
     target: str
@@ -105,6 +108,7 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     on_failure: PlannedStage | None = None
     removals: tuple[Removal, ...] = ()
+    date: str | None = None
 
     @property
     def pipeline(self) -> str:
@@ -133,6 +137,7 @@ def make_plan(
     observed: Mapping[str, ObservedService],
     only: frozenset[str] | None = None,
     known: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    date: str | None = None,
 ) -> Plan:
     """What a run of `project` would do with each stage, and why.
 
@@ -178,6 +183,7 @@ def make_plan(
         stages=tuple(stages),
         on_failure=planned(on_failure, "runs if the run fails") if on_failure else None,
         removals=() if only is not None else _removals(project, observed, "the workflow no longer names it"),
+        date=date,
     )
 
 
@@ -207,6 +213,7 @@ def rollback_plan(
         source=release.source,
         stages=tuple(stages),
         removals=_removals(release.project, observed, f"run {release.run} did not have it"),
+        date=release.date,
     )
 
 
