@@ -65,6 +65,14 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE UNIQUE INDEX times_of_schedule ON firings (schedule, due) WHERE cause = 'time';
     CREATE INDEX firings_of_schedule ON firings (schedule, number);
     """,
+    """
+    CREATE TABLE claims (
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE, digest TEXT NOT NULL,
+        PRIMARY KEY (run, digest)
+    );
+    CREATE INDEX claims_of_digest ON claims (digest);
+    CREATE TABLE stores (address TEXT PRIMARY KEY);
+    """,
 )
 """What makes schema N+1 out of schema N; entries are added and never changed."""
 
