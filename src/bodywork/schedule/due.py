@@ -63,6 +63,11 @@ def decide(timing: Timing, *, last: datetime, now: datetime, busy: str = "") -> 
     ]
 
 
+def still(timing: Timing, due: datetime, now: datetime) -> Decision:
+    """What becomes of a time that was to fire, if nobody has acted on it up to `now`."""
+    return _newest(timing, due, now - due, "")
+
+
 def upcoming(timing: Timing, after: datetime, count: int = 5) -> list[datetime]:
     """The next times, in UTC; fewer when there are no more."""
     times = timing.cron.after(after, timing.zone)
