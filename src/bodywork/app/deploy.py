@@ -29,7 +29,7 @@ SILENCE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked to deploy, and how."""
+    """What the user asked to deploy, and how; `scheduled_as` is the id that a schedule has given the run."""
 
     repository: str = "."
     ref: str | None = None
@@ -44,6 +44,7 @@ class Request:
     ssh_key: str | None = None
     detach: bool = False
     date: date | None = None
+    scheduled_as: str | None = None
 
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
@@ -73,7 +74,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     ResolutionError before anything has run. A run of chosen stages (`only`) makes no release.
     """
     checkout = check_out_request(parts, request, watcher)
-    run, pipeline = new_run(), checkout.project.name
+    run, pipeline = request.scheduled_as or new_run(), checkout.project.name
 
     async def work() -> Outcome:
         cancel = asyncio.Event()
@@ -87,7 +88,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
             await _clean_up_after_others(site, target, pipeline)
             _say_what_is_built(parts, site, planned, watcher)
             watcher.planned(planned)
-            await site.records.begin(record_of(planned, "deploy"), planned)
+            await site.records.begin(record_of(planned, "schedule" if request.scheduled_as else "deploy"), planned)
             if request.detach:
                 return await _leave(site, target, planned)
             return await carry_out(

@@ -62,7 +62,7 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def record_of(planned: Plan, kind: Literal["deploy", "rollback"]) -> RunRecord:
+def record_of(planned: Plan, kind: Literal["deploy", "schedule", "rollback"]) -> RunRecord:
     return RunRecord(
         run=planned.run,
         pipeline=planned.pipeline,

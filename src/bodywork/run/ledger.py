@@ -26,7 +26,7 @@ class RunRecord:
     state: RunState
     started: float
     ended: float | None
-    kind: Literal["deploy", "rollback"]
+    kind: Literal["deploy", "schedule", "rollback"]
     reason: str
     date: str | None = None
     backfill: str | None = None
