@@ -64,6 +64,10 @@ class Home:
         """Texts of environments' locks, by digest."""
         return self.state / "environments"
 
+    def firing_log(self, schedule: str, number: int) -> Path:
+        """What the command has to say that carries out a firing of a schedule."""
+        return self.state / "schedules" / schedule / f"{number}.log"
+
     def pipeline_lock(self, target: str, pipeline: str) -> Path:
         """The lock file of a pipeline on a target; no two names share one."""
         return self.state / "pipelines" / f"{target}.{quote(pipeline, safe='')}.lock"

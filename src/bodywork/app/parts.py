@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bodywork.environment import Environments
     from bodywork.git import Git
     from bodywork.history import History
+    from bodywork.schedule.book import Book
     from bodywork.secret import Secrets
     from bodywork.targets.local.client import AgentClient
     from bodywork.targets.local.places import Places
@@ -36,6 +37,16 @@ class Parts:
 
         self.home.make(cache=False)
         return History(self.home.database)
+
+    @cached_property
+    def book(self) -> Book:
+        """The schedules of this machine."""
+        from bodywork.database import Database
+        from bodywork.history import MIGRATIONS
+        from bodywork.schedule.book import Book
+
+        self.home.make(cache=False)
+        return Book(Database(self.home.database, MIGRATIONS, durable=True))
 
     @cached_property
     def git(self) -> Git:

@@ -91,6 +91,24 @@ class Git:
         """
         return self._open(_Wish(place=parse(location), ref=refs.check(ref), offline=offline))
 
+    def tip(self, location: str, ref: str | None = None) -> str:
+        """The commit that `ref` names now, by asking alone: nothing is fetched. Raises as `open`.
+
+        Of a working tree, uncommitted work does not count: None is its HEAD.
+        """
+        place = parse(location)
+        if place.scheme == "path":
+            place = worktree.find(place, self._program).location
+        return Resolution(self._mirror(place), self._program).ask(refs.check(ref)).commit
+
+    def uncommitted(self, location: str) -> bool:
+        """Whether a location is a working tree with work that no commit holds."""
+        place = parse(location)
+        if place.scheme != "path":
+            return False
+        checkout = worktree.find(place, self._program)
+        return checkout.top is not None and worktree.status(checkout, self._program).dirty
+
     def _open(self, wish: _Wish) -> Commit:
         if wish.ref is not None and refs.FULL.fullmatch(wish.ref):
             mirror = self._mirror(wish.place)
