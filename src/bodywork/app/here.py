@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,6 +19,7 @@ from bodywork.app.log_files import follow_files
 from bodywork.app.records import LocalRecords
 from bodywork.app.secrets import require
 from bodywork.app.site import Chunk, Holder
+from bodywork.app.stores import in_words, lacks, sizes
 from bodywork.errors import UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
@@ -62,8 +63,20 @@ class LocalSite:
 
         return await asyncio.to_thread(laid_out)
 
-    async def review(self, plan: Plan) -> Sequence[str]:
-        return []
+    async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
+        try:
+            lacking = await asyncio.to_thread(lacks, self._parts.stores, plan, writing=before_run)
+        except UnreachableError as error:
+            if before_run:
+                raise
+            lacking = in_words(error)
+        return [lacking] if lacking else []
+
+    async def fetch(self, plan: Plan, digest: str, into: Path) -> None:
+        await asyncio.to_thread(self._parts.stores.to_read(plan).get, digest, into)
+
+    async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
+        return await asyncio.to_thread(sizes, self._parts.stores.to_read(plan), digests)
 
     async def target(
         self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
@@ -124,8 +137,8 @@ class LocalSite:
 
     async def _goes_on(self, record: RunRecord) -> bool:
         """Whether the run is in progress."""
-        held = holder(self._lock(record.pipeline))
-        return held is not None and held.run == record.run
+        held = await self.holder(record.pipeline)
+        return held is not None and held.carries(record.run)
 
     def _lock(self, pipeline: str) -> Path:
         return self._parts.home.pipeline_lock(NAME, pipeline)

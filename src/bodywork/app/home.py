@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +58,27 @@ class Home:
     @property
     def artifacts(self) -> Path:
         return self.state / "artifacts"
+
+    @property
+    def artifact_turns(self) -> Path:
+        return self.state / "artifact-turns"
+
+    @property
+    def owner(self) -> str:
+        """The name under which this home keeps things where others do, too; made up once.
+
+        Raises MachineError when it cannot be written down.
+        """
+        path = self.state / "owner"
+        if not path.exists():
+            self.make(cache=False)
+            host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower())[:40].strip("-")
+            fresh = path.with_name(f".owner-{secrets.token_hex(4)}")
+            fresh.write_text(f"{host or 'machine'}-{secrets.token_hex(4)}\n")
+            with contextlib.suppress(FileExistsError):  # another command was faster: its name counts
+                os.link(fresh, path)
+            fresh.unlink()
+        return path.read_text().strip()
 
     @property
     def secrets(self) -> Path:

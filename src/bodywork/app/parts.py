@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 from bodywork.app.home import Home
 
 if TYPE_CHECKING:
-    from bodywork.artifacts.files import FileStore
+    from bodywork.app.stores import Stores
     from bodywork.environment import Environments
     from bodywork.git import Git
     from bodywork.history import History
+    from bodywork.holdings import Holdings
     from bodywork.schedule.book import Book
     from bodywork.secret import Secrets
     from bodywork.targets.local.client import AgentClient
@@ -70,10 +71,17 @@ class Parts:
         return Environments(locks=self.home.locks, cache=self.home.cache, environment=self.ours)
 
     @cached_property
-    def store(self) -> FileStore:
-        from bodywork.artifacts.files import FileStore
+    def holdings(self) -> Holdings:
+        from bodywork.holdings import Holdings
 
-        return FileStore(self.home.artifacts)
+        self.home.make(cache=False)
+        return Holdings(self.home.database)
+
+    @cached_property
+    def stores(self) -> Stores:
+        from bodywork.app.stores import Stores
+
+        return Stores(self.home, self.holdings, self.secrets, self.ours)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -109,7 +117,7 @@ class Parts:
         return LocalTarget(
             Settings(places=self.places, ours=self.ours, pass_env=pass_env),
             environments=self.environments,
-            store=self.store,
+            stores=self.stores.of_run,
             secrets=self.secrets,
             agent=self.agent,
             tree=tree,

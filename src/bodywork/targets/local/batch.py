@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from bodywork.artifacts.base import Store
 from bodywork.errors import StageError
 from bodywork.process import Exit, Process, end_orphans, identity
 from bodywork.spec.model import Stage
 from bodywork.targets.base import Began, Ended, Printed, Sign
 from bodywork.targets.local.masked import masked
+from bodywork.targets.local.unsent import Unsent
 from bodywork.targets.local.variables import artifact_variable
 
 ANOTHER = b"-- another attempt --\n"
@@ -28,7 +28,7 @@ class Attempt:
         *,
         log: Path,
         outputs: Path,
-        store: Store,
+        unsent: Unsent,
         marks: frozenset[str],
         hidden: tuple[str, ...] = (),
     ) -> None:
@@ -39,7 +39,7 @@ class Attempt:
         self.key = identity(process.pid) or f"{process.pid}:gone"
         self._log = log
         self._outputs = outputs
-        self._store = store
+        self._unsent = unsent
 
     @classmethod
     def start(
@@ -51,7 +51,7 @@ class Attempt:
         variables: Mapping[str, str],
         log: Path,
         outputs: Path,
-        store: Store,
+        unsent: Unsent,
         hidden: tuple[str, ...] = (),
     ) -> Attempt:
         """Start the process in `folder`; nothing shows the `hidden` values of what it prints.
@@ -64,7 +64,7 @@ class Attempt:
         except OSError as error:
             raise StageError(f"{command[0]} could not be started: {error.strerror}") from error
         marks = frozenset(f"{name}={variables[name]}" for name in ("BODYWORK_RUN", "BODYWORK_STAGE"))
-        return cls(stage, process, log=log, outputs=outputs, store=store, marks=marks, hidden=hidden)
+        return cls(stage, process, log=log, outputs=outputs, unsent=unsent, marks=marks, hidden=hidden)
 
     async def watch(self) -> AsyncIterator[Sign]:
         """Its signs, from `Began` to `Ended`; what it prints is written to the log file first."""
@@ -105,16 +105,10 @@ class Attempt:
 
     def _collect(self) -> tuple[dict[str, str], str]:
         """Put the declared outputs into the store; the sentence is not empty when one is missing."""
-        digests: dict[str, str] = {}
         for output in self.stage.outputs:
-            path = self._outputs / output.file
-            if not path.exists():
-                return digests, (
+            if not (self._outputs / output.file).exists():
+                return {}, (
                     f"exited with 0, but did not write its output {output.name}: "
                     f"the stage has to write it to the path in ${artifact_variable('OUTPUT', output.name)}"
                 )
-            try:
-                digests[output.name] = self._store.put(path)
-            except StageError as error:
-                return digests, f"its output {output.name} could not be kept: {error.message}"
-        return digests, ""
+        return self._unsent.send(self._outputs)

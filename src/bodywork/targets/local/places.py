@@ -28,6 +28,10 @@ class Places:
         folder = self.run(run) / "work"
         return folder / stage if stage else folder
 
+    def unsent(self, run: str, stage: str) -> Path:
+        """What a batch stage has made and its store has not taken; stays when the run has ended."""
+        return self.run(run) / "unsent" / stage
+
     def service(self, pipeline: str, stage: str | None = None, release: str | None = None) -> Path:
         """What one release of a service needs to run, and its log files."""
         folder = self.home / "services" / pipeline
