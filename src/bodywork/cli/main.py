@@ -25,6 +25,7 @@ COMMANDS = {
     "validate": "Check a bodywork.yaml and show every error in it.",
     "plan": "Show what a deploy would do, and why; change nothing.",
     "deploy": "Run a project's workflow at one commit.",
+    "schedule": "Run a project by itself, at times or when its branch has moved.",
     "status": "Show pipelines, or the stages and services of one.",
     "runs": "List runs, newest first.",
     "logs": "Show what stages have printed.",
@@ -42,7 +43,7 @@ COMMANDS = {
 }
 
 
-HIDDEN = ("controller",)
+HIDDEN = ("controller", "firing")
 """Commands that are for programs: bodywork calls them itself."""
 
 
