@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from bodywork.app.day_runs import Backfill, DayRun
 from bodywork.app.doctor import Finding
 from bodywork.app.keepers import document as secret_document
 from bodywork.app.status import Status, run_document, view_of
@@ -74,6 +75,20 @@ WORDS: dict[str, dict[str, str]] = {
         "services[].release": "The run that rolled it out.",
         "services[].commit": "The commit that it runs.",
         "services[].reason": "What is wrong with it; empty when all is well.",
+    },
+    "days": {
+        "pipeline": "The pipeline's name.",
+        "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
+        "commit": "40 hexadecimal digits.",
+        "cancelled": "Whether it was stopped before its end.",
+        "days": "All days of the range, in their order.",
+        "days[].date": "The day, as YYYY-MM-DD.",
+        "days[].run": "The id of its run, `null` when it was not run.",
+        "days[].state": "`succeeded`, `failed`, `cancelled` or `not run`.",
+        "days[].earlier": "Whether it had succeeded before and was not run again.",
+        "days[].reason": "Why its run ended as it did; empty when all is well.",
+        "days[].started": "Of its run.",
+        "days[].ended": "Of its run.",
     },
     "runs": {
         "run": "The run's id.",
@@ -161,6 +176,7 @@ WORDS: dict[str, dict[str, str]] = {
 
 TITLES = {
     "status": "deploy, resume, rollback, status PIPELINE",
+    "days": "deploy --date FIRST..LAST",
     "runs": "runs",
     "plan": "plan",
     "validate": "validate",
@@ -170,6 +186,7 @@ TITLES = {
 }
 NOTES = {
     "status": "An object. `status` without a pipeline prints a list of such objects.",
+    "days": "An object. When a day has failed, the exit code is 1.",
     "runs": "A list, newest first.",
     "plan": "An object.",
     "validate": "An object. With errors, the exit code is 2.",
@@ -237,6 +254,7 @@ def samples() -> dict[str, Any]:
     finding = Finding(name="git-lfs", state="warning", found="not found", advice="apt install git-lfs")
     return {
         "status": status.document(),
+        "days": days(record).document(),
         "runs": [run_document(record, record.state)],
         "plan": plan_document(planned, {"e2" * 32})
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
@@ -245,6 +263,17 @@ def samples() -> dict[str, Any]:
         "secrets": [secret_document(ENTRY)],
         "doctor": [asdict(finding)],
     }
+
+
+def days(record: RunRecord) -> Backfill:
+    day = replace(record, run=f"{RUN}-20260301", date="2026-03-01", backfill="2026-03-01..2026-03-01")
+    return Backfill(
+        pipeline=record.pipeline,
+        target=record.target,
+        commit=record.commit,
+        cancelled=False,
+        days=(DayRun(day="2026-03-01", record=day, earlier=False),),
+    )
 
 
 ENTRY = Entry(name="weather-service", group=None, keys={"API_TOKEN": START}, namespace="flowers")

@@ -59,7 +59,7 @@ class ClusterSite:
         self._parts = parts
         self._ssh_key = ssh_key
         self._where = where
-        self._run, self._erased = "", False
+        self._erased = False
         self._projects = {project.name: project} if project else {}
         self._api = Api.open(parts.ours, context=where.context, patience=AWAY, note=parts.note)
         namespace = where.namespace or (self._settings(project).namespace if project else None)
@@ -113,7 +113,7 @@ class ClusterSite:
                 note=self._parts.note,
                 credential=self._credential,
             ),
-            records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self._keep_log),
+            records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self.records.keep_log),
         )
 
     @asynccontextmanager
@@ -121,7 +121,7 @@ class ClusterSite:
         self, pipeline: str, run: str, *, wait: bool = False, cancel: asyncio.Event | None = None
     ) -> AsyncIterator[None]:
         await self._make_namespace(pipeline)
-        lease, self._run = await self._lease(pipeline), run
+        lease = await self._lease(pipeline)
 
         def lost() -> None:
             self._api.refuse_writes(lambda: BusyError(f"run {run} is carried out by another command now"))
@@ -188,7 +188,7 @@ class ClusterSite:
 
         async def goes_on() -> bool:
             held = await self.holder(record.pipeline)
-            return held is not None and held.run == record.run
+            return held is not None and held.carries(record.run)
 
         chunks = found.follow(record, stages, goes_on) if follow else found.read(record, stages)
         async for chunk in chunks:
@@ -226,9 +226,6 @@ class ClusterSite:
         namespace = self._settings(plan.project).namespace
         files = await ssh_files(self._parts, plan.source.repository, self._ssh_key)
         return await git_credential.ensure(self._api, plan, namespace, files)
-
-    async def _keep_log(self, stage: str, text: bytes) -> None:
-        await self.records.keep_log(self._run, stage, text)
 
     async def _project(self, pipeline: str) -> Project:
         if pipeline not in self._projects:

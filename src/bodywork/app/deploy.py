@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime
@@ -18,7 +18,7 @@ from bodywork.app.sites import open_site
 from bodywork.app.where import LOCAL, Where
 from bodywork.environment import Lock
 from bodywork.errors import UsageError
-from bodywork.run.plan import Plan, make_plan
+from bodywork.run.plan import ObservedService, Plan, make_plan
 from bodywork.run.states import RunState
 from bodywork.spec.model import Project
 from bodywork.targets.base import Target
@@ -53,7 +53,8 @@ def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
 
     async def work() -> Plan:
         async with open_site(parts, request.where, checkout.project) as site:
-            planned, _ = await _plan(parts, site, request, checkout, new_run(), watcher)
+            ground = await ground_of(parts, site, request, checkout, watcher)
+            planned = await plan_on(site, request, ground, new_run())
             for sentence in await site.review(planned):
                 watcher.warning(sentence)
             return planned
@@ -79,16 +80,19 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     async def work() -> Outcome:
         cancel = asyncio.Event()
         async with (
-            _site(parts, request, checkout.project) as site,
+            site_for(parts, request, checkout.project) as site,
             site.hold(pipeline, run, wait=request.wait, cancel=cancel),
         ):
-            planned, tree = await _plan(parts, site, request, checkout, run, watcher)
-            target = await site.target(pipeline, tree=tree, pass_env=request.pass_env)
-            await _refuse_in_vain(site, planned)
-            await _clean_up_after_others(site, target, pipeline)
-            _say_what_is_built(parts, site, planned, watcher)
+            ground = await ground_of(parts, site, request, checkout, watcher)
+            planned = await plan_on(site, request, ground, run)
+            target = await site.target(pipeline, tree=ground.tree, pass_env=request.pass_env)
+            await refuse_in_vain(site, planned)
+            await clean_up_after_others(site, target, pipeline)
+            say_what_is_built(parts, site, planned, watcher)
             watcher.planned(planned)
-            await site.records.begin(record_of(planned, "schedule" if request.scheduled_as else "deploy"), planned)
+            await site.records.begin(
+                record_of(planned, "schedule" if request.scheduled_as else "deploy"), planned
+            )
             if request.detach:
                 return await _leave(site, target, planned)
             return await carry_out(
@@ -107,7 +111,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
 
 
 @asynccontextmanager
-async def _site(parts: Parts, request: Request, project: Project) -> AsyncIterator[Site]:
+async def site_for(parts: Parts, request: Request, project: Project) -> AsyncIterator[Site]:
     """The site that a request names. Raises UsageError for options that it does not have."""
     async with open_site(parts, request.where, project, ssh_key=request.ssh_key) as site:
         site.check_options(detach=request.detach, pass_env=request.pass_env)
@@ -124,7 +128,7 @@ async def _leave(site: Site, target: Target, planned: Plan) -> Outcome:
     return Outcome(pipeline=planned.pipeline, run=planned.run, state=RunState.RUNNING, reason="")
 
 
-def _say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher) -> None:
+def say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher) -> None:
     """Environments are built on this machine for its own target alone."""
     if site.name == LOCAL and (missing := unbuilt(parts, planned)):
         what = "1 environment" if len(missing) == 1 else f"{len(missing)} environments"
@@ -146,29 +150,62 @@ def check_out_request(parts: Parts, request: Request, watcher: Watcher) -> Check
     return checkout
 
 
-async def _plan(
-    parts: Parts, site: Site, request: Request, checkout: Checkout, run: str, watcher: Watcher
-) -> tuple[Plan, Path]:
-    """The plan, and the folder with the commit's files."""
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all runs of a commit stand on: `tree` holds its files, `environments` are digests by stage."""
+
+    checkout: Checkout
+    tree: Path
+    environments: Mapping[str, str]
+
+
+async def ground_of(
+    parts: Parts, site: Site, request: Request, checkout: Checkout, watcher: Watcher
+) -> Ground:
+    """Check the project, lay out its files and lock its environments."""
     project = checkout.project
     _check_only(project.steps, request.only)
     for sentence in await site.check(project, request.only):
         watcher.note(sentence)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     locks = await lock_all(parts, request, checkout, tree, watcher)
-    known = await newest_artifacts(site.records, project.name, site.name) if request.only else {}
-    planned = make_plan(
+    return Ground(
+        checkout=checkout, tree=tree, environments={name: lock.digest for name, lock in locks.items()}
+    )
+
+
+async def plan_on(
+    site: Site,
+    request: Request,
+    ground: Ground,
+    run: str,
+    *,
+    observed: Mapping[str, ObservedService] | None = None,
+) -> Plan:
+    """The plan of one run, for the request's day. `observed` is what the target has (None: look)."""
+    project, day = ground.checkout.project, f"{request.date}" if request.date else None
+    known = await _made_before(site, project, request.only, day) if request.only else {}
+    if observed is None:
+        observed = await (await site.target(project.name)).observe(project.name)
+    return make_plan(
         run=run,
         target=site.name,
         project=project,
-        source=checkout.source,
-        environments={name: lock.digest for name, lock in locks.items()},
-        observed=await (await site.target(project.name)).observe(project.name),
+        source=ground.checkout.source,
+        environments=ground.environments,
+        observed=observed,
         only=request.only,
         known=known,
-        date=f"{request.date}" if request.date else None,
+        date=day,
     )
-    return planned, tree
+
+
+async def _made_before(
+    site: Site, project: Project, only: frozenset[str], day: str | None
+) -> dict[tuple[str, str], str]:
+    """Artifacts that chosen stages may read of earlier runs; nothing is looked up if they read none."""
+    read = {wanted.stage for stage in project.stages if stage.name in only for wanted in stage.inputs}
+    return await newest_artifacts(site.records, project.name, site.name, day) if read - only else {}
 
 
 async def lock_all(
@@ -192,14 +229,14 @@ async def lock_all(
     return locks
 
 
-async def _refuse_in_vain(site: Site, planned: Plan) -> None:
+async def refuse_in_vain(site: Site, planned: Plan) -> None:
     """Raises UsageError for what would fail for certain."""
     if lacking := await site.review(planned):
         first, *rest = lacking
         raise UsageError(first, hint=" ".join(rest) or None)
 
 
-async def _clean_up_after_others(site: Site, target: Target, pipeline: str) -> None:
+async def clean_up_after_others(site: Site, target: Target, pipeline: str) -> None:
     """End what earlier, interrupted runs of the pipeline have left running."""
     for record in await site.records.runs(pipeline, limit=20):
         if record.state is RunState.RUNNING and record.target == target.name:

@@ -62,7 +62,9 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def record_of(planned: Plan, kind: Literal["deploy", "schedule", "rollback"]) -> RunRecord:
+def record_of(
+    planned: Plan, kind: Literal["deploy", "schedule", "rollback"], *, backfill: str | None = None
+) -> RunRecord:
     return RunRecord(
         run=planned.run,
         pipeline=planned.pipeline,
@@ -76,6 +78,7 @@ def record_of(planned: Plan, kind: Literal["deploy", "schedule", "rollback"]) ->
         kind=kind,
         reason="",
         date=planned.date,
+        backfill=backfill,
     )
 
 
@@ -99,7 +102,7 @@ async def carry_out(
     """
     adopt_orphans()
     end: RunEnded | None = None
-    with _set_by_signals(cancel) if signals else nullcontext():
+    with set_by_signals(cancel) if signals else nullcontext():
         run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
         async with aclosing(run) as events:
             async for event in events:
@@ -125,7 +128,7 @@ async def _record(records: Records, run: str, event: Event, made: Release | None
 
 
 @contextmanager
-def _set_by_signals(cancel: asyncio.Event) -> Iterator[None]:
+def set_by_signals(cancel: asyncio.Event) -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and the end of the terminal set the event, unless they are ignored (nohup)."""
     loop = asyncio.get_running_loop()
     usual = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
