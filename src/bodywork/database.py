@@ -39,7 +39,7 @@ class Database:
         with self._mapped():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with _file_lock(path):
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                _make(path)
                 self._connection = _open(path, migrations)
                 if durable:
                     self._connection.execute("PRAGMA synchronous = FULL")
@@ -74,6 +74,16 @@ class Database:
             raise
         except (sqlite3.Error, OSError) as error:
             raise _in_words(self._path, error) from error
+
+
+def _make(path: Path) -> None:
+    """An empty file for us alone, if there is none.
+
+    One that is there is not even opened: to close it would let go of the locks that another connection
+    of this process has on it (fcntl(2)), and other processes would take away the log under its feet.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
