@@ -27,7 +27,7 @@ from bodywork.spec.paths import tidy
 from bodywork.spec.report import Report
 from bodywork.spec.shape import fit
 from bodywork.spec.tree import quote
-from bodywork.spec.v2 import STAND_INS, ProjectForm, StageForm
+from bodywork.spec.v2 import STAND_INS, ProjectForm, ScheduleForm, StageForm
 
 RULE = 'a stage\'s name has only lower-case letters, digits, "-" and "_", and begins with a letter'
 
@@ -59,7 +59,7 @@ def read(report: Report, files: Collection[str] | None) -> Project:
         steps=ordered.steps,
         unused=ordered.unused,
         on_failure=order.stand_by(report, stages, form.on_failure, ("on_failure",)),
-        schedule=_schedule(form),
+        schedule=read_schedule(form.schedule) if form.schedule else None,
         store=form.store,
         resolve=form.resolve,
         cluster=from_kubernetes.cluster(form.kubernetes, report),
@@ -95,10 +95,8 @@ def _stage(project: ProjectForm, name: str, object_name: str) -> Stage:
     )
 
 
-def _schedule(form: ProjectForm) -> Schedule | None:
-    asked = form.schedule
-    if asked is None:
-        return None
+def read_schedule(asked: ScheduleForm) -> Schedule:
+    """The rule of a schedule, as a file or the options of a command give it."""
     return Schedule(
         cron=asked.cron,
         timezone=asked.timezone,
