@@ -94,18 +94,11 @@ class Holdings:
     def claimed(self, digest: str) -> bool:
         return bool(self._database.read("SELECT 1 FROM claims WHERE digest = ? LIMIT 1", digest))
 
-    def all_claimed(self) -> set[str]:
-        return {digest for (digest,) in self._database.read("SELECT DISTINCT digest FROM claims")}
-
-    def claimants(self) -> dict[str, str]:
-        """The pipelines of all runs that claim something, by run."""
-        query = "SELECT DISTINCT run, pipeline FROM claims JOIN runs USING (run)"
-        return dict(self._database.read(query))
-
-    def drop_claims(self, run: str) -> None:
-        """A run has ended: what it has made is written down."""
+    def drop_claims(self, pipeline: str) -> None:
+        """No run of this pipeline is in progress: what they have made is written down."""
+        query = "DELETE FROM claims WHERE run IN (SELECT run FROM runs WHERE pipeline = ?)"
         with self._database.writing() as db:
-            db.execute("DELETE FROM claims WHERE run = ?", (run,))
+            db.execute(query, (pipeline,))
 
     # Stores
 
@@ -114,6 +107,10 @@ class Holdings:
         if address not in self.stores():
             with self._database.writing() as db:
                 db.execute("INSERT OR IGNORE INTO stores VALUES (?)", (address,))
+
+    def forget_store(self, address: str) -> None:
+        with self._database.writing() as db:
+            db.execute("DELETE FROM stores WHERE address = ?", (address,))
 
     def stores(self) -> list[str]:
         return [address for (address,) in self._database.read("SELECT address FROM stores ORDER BY rowid")]

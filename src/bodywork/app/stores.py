@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bodywork.artifacts.address import SECRET, Address
-from bodywork.artifacts.base import Keeping, Store, unguarded
+from bodywork.artifacts.base import Keeping, Kept, Store, unguarded
 from bodywork.artifacts.fallback import Fallback
 from bodywork.artifacts.files import FileStore
 from bodywork.artifacts.turns import Turns
@@ -76,11 +76,22 @@ class Stores:
         yield None
         yield from self._holdings.stores()
 
-    @contextmanager
-    def removing(self, digest: str) -> Iterator[bool]:
-        """Whether what nothing reaches can be removed: until the end, nobody counts on it."""
-        with self._turns.removing(digest) as alone:
-            yield alone and not self._holdings.claimed(digest)
+    def sweep(self, store: Store, unreached: Iterable[Kept]) -> Iterator[Kept]:
+        """Remove what nothing on record reaches, but for what a run in progress counts on."""
+        turns: dict[str, list[Kept]] = {}
+        for one in unreached:
+            turns.setdefault(self._turns.name(one.digest), []).append(one)
+        with ThreadPoolExecutor(8) as pool:
+            for removed in pool.map(partial(self._remove, store), turns.values()):
+                yield from removed
+
+    def _remove(self, store: Store, unreached: Sequence[Kept]) -> list[Kept]:
+        """Those that share a turn, together."""
+        with self._turns.removing(unreached[0].digest) as alone:
+            going = [one for one in unreached if alone and not self._holdings.claimed(one.digest)]
+            if going:
+                store.remove(*(one.digest for one in going))
+        return going
 
     def _variables(self) -> Mapping[str, str]:
         """With what the secret holds, else as the clouds' own tools here would open it."""

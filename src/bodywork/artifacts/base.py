@@ -57,6 +57,6 @@ class Store(Protocol):
         """All that this machine keeps there."""
         ...
 
-    def remove(self, digest: str) -> None:
-        """Delete what has this digest, if it is there."""
+    def remove(self, *digests: str) -> None:
+        """Delete what of these is there."""
         ...

@@ -70,8 +70,8 @@ class BucketStore:
             if kind in KINDS:
                 yield Kept(digest=f"{kind}:{value}", size=entry.size)
 
-    def remove(self, digest: str) -> None:
-        self._objects.delete(self._key(digest))
+    def remove(self, *digests: str) -> None:
+        self._objects.delete(*(self._key(digest) for digest in digests))
 
     def _get_again(self, digest: str, into: Path) -> None:
         """What is damaged in the store must go: or else it would be taken for what a later run makes."""

@@ -39,5 +39,5 @@ class Fallback:
     def kept(self) -> Iterator[Kept]:
         return self._first.kept()
 
-    def remove(self, digest: str) -> None:
-        self._first.remove(digest)
+    def remove(self, *digests: str) -> None:
+        self._first.remove(*digests)

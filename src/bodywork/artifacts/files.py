@@ -91,10 +91,10 @@ class FileStore:
                 with suppress(FileNotFoundError):
                     yield Kept(digest=f"{kind}:{path.stem}", size=path.stat().st_size)
 
-    def remove(self, digest: str) -> None:
-        kept = self._path(digest)
+    def remove(self, *digests: str) -> None:
         with room_on(self.root, self._hint):
-            kept.unlink(missing_ok=True)
+            for digest in digests:
+                self._path(digest).unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
         kind, _, value = digest.partition(":")

@@ -38,11 +38,16 @@ class Turns:
             else:
                 yield True
 
+    @staticmethod
+    def name(digest: str) -> str:
+        """What all digests have in common that share a turn."""
+        return digest.partition(":")[2][:2]
+
     @contextmanager
     def _open(self, digest: str) -> Iterator[int]:
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        name = digest.partition(":")[2][:2]
-        descriptor = os.open(self._folder / f"{name}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path = self._folder / f"{self.name(digest)}.lock"
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             yield descriptor
         finally:

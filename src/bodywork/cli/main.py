@@ -32,6 +32,8 @@ COMMANDS = {
     "resume": "Go on with a run that did not end well.",
     "stop": "Cancel the run in progress; services go on.",
     "rollback": "Go back to an earlier release.",
+    "artifacts": "List what runs have made, or get one of it.",
+    "prune": "Free space: forget old runs, and what nothing needs any more.",
     "delete": "Remove a pipeline with its services, runs and logs.",
     "secret": "Keep passwords, tokens and keys for stages.",
     "git": "Look after what git needs to reach private repositories.",

@@ -23,6 +23,15 @@ class Places:
         """The executed notebook of a stage."""
         return self.run(run) / "notebooks" / f"{stage}.ipynb"
 
+    @property
+    def runs(self) -> Path:
+        return self.home / "runs"
+
+    @property
+    def services(self) -> Path:
+        """Folders of pipelines, with folders of stages, with folders of releases by their runs."""
+        return self.home / "services"
+
     def work(self, run: str, stage: str | None = None) -> Path:
         """A batch stage's working copy, inputs and outputs, there only while the run lasts."""
         folder = self.run(run) / "work"
