@@ -78,7 +78,7 @@ def _walk(past: Past, lasting: Set[str], wanted: Set[str]) -> tuple[set[str], se
         made = past.made.get(record.run, {})
         # What a back-fill makes for another day is never the newest.
         newest = record.backfill is None and not made.keys() <= outputs
-        if record.run in lasting or newest or (wanted - provided).intersection(made.values()):
+        if record.run in lasting or newest or not (wanted - provided).isdisjoint(made.values()):
             kept.add(record.run)
             provided.update(made.values())
             more |= past.read.get(record.run, frozenset()) | released.get(record.run, set())

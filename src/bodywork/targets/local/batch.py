@@ -9,11 +9,13 @@ from pathlib import Path
 from bodywork.errors import StageError
 from bodywork.process import Exit, Process, end_orphans, identity
 from bodywork.spec.model import Stage
-from bodywork.targets.base import Began, Ended, Printed, Sign
+from bodywork.targets.base import Began, Ended, Printed, Sign, Waiting
 from bodywork.targets.local.masked import masked
 from bodywork.targets.local.unsent import Unsent
 from bodywork.targets.local.variables import artifact_variable
 
+QUICK = 2.0
+"""Seconds in which outputs are kept, as a rule."""
 ANOTHER = b"-- another attempt --\n"
 """Stands in the log file of a stage between what two attempts have printed."""
 
@@ -82,7 +84,11 @@ class Attempt:
                 yield Printed(text=chunk.decode(errors="replace"))
         exit_ = await self.process.wait()
         self.end_children()
-        yield await self._ended(exit_)
+        ending = asyncio.ensure_future(self._ended(exit_))
+        if not (await asyncio.wait({ending}, timeout=QUICK))[0]:
+            # Time limits are for the module, not for a store that is slow, or away for a while.
+            yield Waiting(reason="its outputs are put into the store")
+        yield await ending
 
     def end_children(self) -> None:
         """End what the stage has left behind, in its session or out of it."""

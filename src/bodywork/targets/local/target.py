@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from bodywork.artifacts.base import Store
@@ -113,8 +114,8 @@ class LocalTarget:
         try:
             if attempt > 1:
                 await asyncio.to_thread(self._copy, place)
-            store = await asyncio.to_thread(self._stores, plan)
-            unsent = Unsent(planned.stage, self._places.unsent(plan.run, planned.stage.object_name), store)
+            left = self._places.unsent(plan.run, planned.stage.object_name)
+            unsent = Unsent(planned.stage, left, partial(self._stores, plan))
             if unsent.there:
                 return self._hand_over(unsent, attempt)
             started = self._start_batch(place, unsent, variables)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,9 +23,12 @@ AT_ONCE = 4
 
 
 class Unsent:
-    """The outputs of `stage` in `folder`, which is there only while the store has not taken them."""
+    """The outputs of `stage` in `folder`, which is there only while the store has not taken them.
 
-    def __init__(self, stage: Stage, folder: Path, store: Store) -> None:
+    `store` opens it, with the credential of that moment: the one of hours ago may have ended.
+    """
+
+    def __init__(self, stage: Stage, folder: Path, store: Callable[[], Store]) -> None:
         self.stage = stage
         self.folder = folder
         self._store = store
@@ -58,7 +61,7 @@ class Unsent:
 
     def _put(self, path: Path) -> str | BodyworkError:
         try:
-            return self._store.put(path)
+            return self._store().put(path)
         except MachineError:
             raise
         except BodyworkError as error:
