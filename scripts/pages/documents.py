@@ -10,6 +10,7 @@ from typing import Any
 from bodywork.app.day_runs import Backfill, DayRun
 from bodywork.app.doctor import Finding
 from bodywork.app.keepers import document as secret_document
+from bodywork.app.notices import notice_of
 from bodywork.app.status import Status, run_document, view_of
 from bodywork.cli.agent import document as agent_document
 from bodywork.cli.plan_view import plan_document
@@ -19,6 +20,7 @@ from bodywork.run import events
 from bodywork.run.plan import ObservedService, Plan, Source, make_plan
 from bodywork.run.states import RunState, StageState
 from bodywork.secret import Entry
+from bodywork.spec.model import Occasion
 from bodywork.spec.read import read
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import AgentStatus, ReplicaStatus, ServiceStatus
@@ -105,6 +107,23 @@ WORDS: dict[str, dict[str, str]] = {
         "started": "Of its first start, when it was resumed.",
         "ended": "`null` while it runs.",
     },
+    "notice": {
+        "notice": "`failed`, `recovered` or `first-success`.",
+        "pipeline": "The pipeline's name.",
+        "target": "`local` or `kubernetes`.",
+        "run": "The run's id; `null` when a schedule's run could not even begin.",
+        "commit": "40 hexadecimal digits; `null` without a run.",
+        "ref": "The branch, tag or commit that was asked for.",
+        "repository": "What was named, without credentials.",
+        "date": "The day that the run was for, as YYYY-MM-DD; `null` when it was for none.",
+        "state": "`succeeded`, `failed` or `interrupted`.",
+        "previous_state": "Of the run before, `null` without one. Those that were cancelled, back-fills "
+        "and rollbacks do not count.",
+        "stage": "The first stage that failed, or `null`.",
+        "reason": "Why it ended as it did; empty when all is well.",
+        "started": "Of its first start, when it was resumed.",
+        "ended": "`null` when nobody has seen its end.",
+    },
     "plan": {
         "pipeline": "The pipeline's name.",
         "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
@@ -142,6 +161,7 @@ WORDS: dict[str, dict[str, str]] = {
         "version": "Of bodywork.",
         "memory": "Resident size.",
         "watchdog_memory": "Resident size.",
+        "schedules": "How many schedules it fires.",
         "services": "What it looks after.",
         "services[].pipeline": "The pipeline's name.",
         "services[].name": "The stage's name.",
@@ -178,6 +198,7 @@ TITLES = {
     "status": "deploy, resume, rollback, status PIPELINE",
     "days": "deploy --date FIRST..LAST",
     "runs": "runs",
+    "notice": "webhooks of the form json",
     "plan": "plan",
     "validate": "validate",
     "agent": "agent status",
@@ -188,6 +209,7 @@ NOTES = {
     "status": "An object. `status` without a pipeline prints a list of such objects.",
     "days": "An object. When a day has failed, the exit code is 1.",
     "runs": "A list, newest first.",
+    "notice": "An object, [posted](../how-to/notify-a-channel.md) with `Content-Type: application/json`.",
     "plan": "An object.",
     "validate": "An object. With errors, the exit code is 2.",
     "agent": "An object.",
@@ -233,6 +255,7 @@ def samples() -> dict[str, Any]:
         kind="deploy",
         reason="",
     )
+    failed = replace(record, state=RunState.FAILED)
     service = ObservedService(
         name="serve",
         fingerprint="",
@@ -256,6 +279,7 @@ def samples() -> dict[str, Any]:
         "status": status.document(),
         "days": days(record).document(),
         "runs": [run_document(record, record.state)],
+        "notice": notice_of(Occasion.RECOVERED, record, [failed], None).document(),
         "plan": plan_document(planned, {"e2" * 32})
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},

@@ -52,6 +52,7 @@ SECTIONS = {
     "ResourcesForm": "`stages.NAME.resources`",
     "AutoscaleForm": "`stages.NAME.service.autoscale`",
     "ScheduleForm": "`schedule`",
+    "WebhookForm": "`notify`",
     "KubernetesForm": "`kubernetes`",
     "PlacementForm": "`stages.NAME.kubernetes`",
     "TolerationForm": "`kubernetes.tolerations`",

@@ -166,7 +166,7 @@ class _Course:
         await site.records.begin(record_of(plan, "deploy", backfill=str(self.days)), plan)
         watcher.planned(plan)
         outcome = await carry_out(
-            site.records,
+            site,
             plan,
             target,
             watcher,
@@ -174,6 +174,7 @@ class _Course:
             signals=False,
             fail_fast=request.fail_fast,
             release=False,
+            tell=False,
         )
         if request.fail_fast and outcome.state is not RunState.SUCCEEDED:
             self._stopped = True

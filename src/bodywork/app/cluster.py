@@ -5,19 +5,26 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters, unpublished, unserved_routes
+from bodywork.app.cluster_check import (
+    Place,
+    missing_keys,
+    not_in_clusters,
+    unpublished,
+    unserved_routes,
+    value_of,
+)
 from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.git_key import ssh_files
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
-from bodywork.errors import BusyError, UnreachableError, UsageError
+from bodywork.errors import BusyError, NotFoundError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project, Stage
@@ -34,7 +41,7 @@ from bodywork.targets.kubernetes.records.records import ClusterRecords
 from bodywork.targets.kubernetes.secrets import git_credential
 from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
-from bodywork.targets.kubernetes.store import store
+from bodywork.targets.kubernetes.store import outside, store
 from bodywork.targets.kubernetes.store.location import Location, find
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
 from bodywork.targets.kubernetes.target import Records as TargetRecords
@@ -81,10 +88,13 @@ class ClusterSite:
         hidden = await unpublished(self._api, project, self._settings(project))
         return [*not_in_clusters(project), *unknown, *hidden]
 
-    async def review(self, plan: Plan) -> Sequence[str]:
+    async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
         settings = self._settings(plan.project)
         lacking = await store.lacks(self._api, plan, settings, self._parts.ours)
         return [*filter(None, [lacking]), *await unserved_routes(self._api, plan.project, settings)]
+
+    async def secret(self, project: Project, name: str, key: str) -> str:
+        return await value_of(self._api, project, self._settings(project).namespace, name, key)
 
     async def files(self, plan: Plan) -> Path | None:
         """None: an earlier command has left them in the cluster. Otherwise out of Git, and its errors."""
@@ -193,6 +203,18 @@ class ClusterSite:
         chunks = found.follow(record, stages, goes_on) if follow else found.read(record, stages)
         async for chunk in chunks:
             yield chunk
+
+    async def fetch(self, plan: Plan, digest: str, into: Path) -> None:
+        location = await self._locate(plan.pipeline, digest)
+        if location is None:
+            raise NotFoundError(f"no run of {plan.pipeline} on record has made artifact {digest}")
+        made = await self.records.plan(location.run)
+        namespace = await self.records.namespace(location.run)
+        await outside.fetch(self._api, made, namespace, location, digest, into, self._parts.ours)
+
+    async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
+        """Not told: stores in clusters may be out of reach from here."""
+        return {}
 
     async def sweep(self, record: RunRecord) -> None:
         """Kubernetes deletes ended Jobs by itself."""

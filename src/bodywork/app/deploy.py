@@ -96,7 +96,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
             if request.detach:
                 return await _leave(site, target, planned)
             return await carry_out(
-                site.records,
+                site,
                 planned,
                 target,
                 watcher,
@@ -231,7 +231,7 @@ async def lock_all(
 
 async def refuse_in_vain(site: Site, planned: Plan) -> None:
     """Raises UsageError for what would fail for certain."""
-    if lacking := await site.review(planned):
+    if lacking := await site.review(planned, before_run=True):
         first, *rest = lacking
         raise UsageError(first, hint=" ".join(rest) or None)
 

@@ -54,6 +54,9 @@ class LocalSite:
         require(self._parts, project, only)
         return list(not_here(project))
 
+    async def secret(self, project: Project, name: str, key: str) -> str:
+        return self._parts.secrets.read(name, key, project.secrets_group)
+
     async def files(self, plan: Plan) -> Path | None:
         """Out of the mirror: no network is needed."""
 

@@ -61,6 +61,10 @@ class Site(Protocol):
         """
         ...
 
+    async def secret(self, project: Project, name: str, key: str) -> str:
+        """The value of a project's secret, as it is now. Raises NotFoundError, and UsageError."""
+        ...
+
     async def files(self, plan: Plan) -> Path | None:
         """The files of an earlier run's commit; None where the target has kept them itself."""
         ...

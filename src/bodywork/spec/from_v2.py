@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from types import MappingProxyType
 
-from bodywork.spec import from_kubernetes, order
+from bodywork.spec import from_kubernetes, from_notify, order
 from bodywork.spec.check import Keys, check
 from bodywork.spec.model import (
     Autoscale,
@@ -61,6 +61,7 @@ def read(report: Report, files: Collection[str] | None) -> Project:
         on_failure=order.stand_by(report, stages, form.on_failure, ("on_failure",)),
         schedule=read_schedule(form.schedule) if form.schedule else None,
         store=form.store,
+        notify=from_notify.webhooks(form.notify, report),
         resolve=form.resolve,
         cluster=from_kubernetes.cluster(form.kubernetes, report),
     )

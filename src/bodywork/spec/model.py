@@ -229,6 +229,25 @@ class Cluster:
     prepare_timeout: float | None = None
 
 
+class Occasion(StrEnum):
+    """When a webhook is told of a run: it failed, it went well again, or for the first time ever."""
+
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    FIRST_SUCCESS = "first-success"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """Who is told how runs end. The address is `url`, or else the key `key` of secret `secret`."""
+
+    url: str | None = None
+    secret: str | None = None
+    key: str = "WEBHOOK_URL"
+    form: Literal["slack", "json"] = "slack"
+    on: tuple[Occasion, ...] = tuple(Occasion)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Project:
     """A whole bodywork.yaml.
@@ -254,6 +273,7 @@ class Project:
     secrets_group: str | None = None
     log_level: str | None = None
     cluster: Cluster = field(default_factory=Cluster)
+    notify: tuple[Webhook, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`. Raises KeyError."""

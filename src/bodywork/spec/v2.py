@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field
 from bodywork.spec.form import Form
 from bodywork.spec.model import KEEP
 from bodywork.spec.v2_kubernetes import KubernetesForm, PlacementForm
+from bodywork.spec.v2_notify import Webhooks
 from bodywork.spec.values import (
     Argument,
     Artifact,
@@ -210,6 +211,9 @@ class ProjectForm(Form):
         "happened as JSON in BODYWORK_FAILURE.",
     )
     schedule: ScheduleForm | None = Field(None, description="When `bodywork schedule` runs the workflow.")
+    notify: Webhooks | None = Field(
+        None, description="Webhooks that are told when a run has failed, and when all is well again."
+    )
     store: Store | None = Field(
         None,
         description="Where the outputs of stages are kept. Without it each target has a place of its own.",

@@ -101,6 +101,19 @@ def _secret(name: str) -> str:
     return name
 
 
+def _secret_key(name: str) -> str:
+    if not VARIABLE.fullmatch(name):
+        raise ValueError(f'a key of a secret has letters, digits and "_", not {quote(name)}')
+    return name
+
+
+def _web_address(text: str) -> str:
+    """What is wrong with it is said without it: it is as good as a password."""
+    if not re.fullmatch(r"https?://[^/\s?#]+([/?]\S*)?", text):
+        raise ValueError("must be an address that begins with https://, without blanks")
+    return text
+
+
 def _artifact_file(name: str) -> str:
     if not name or name in (".", "..") or "/" in name or "\\" in name or len(name) > 255:
         raise ValueError(f"must be a file name without folders, not {quote(name)}")
@@ -197,6 +210,8 @@ Artifact = Annotated[str, _text(_artifact)]
 ArtifactFile = Annotated[str, _text(_artifact_file)]
 ArtifactSource = Annotated[str, _text(_source), _schema(r"^.+\..+$", "train.model")]
 SecretName = Annotated[str, _text(_secret), _schema(SECRET, "aws-credentials")]
+SecretKey = Annotated[str, _text(_secret_key)]
+WebAddress = Annotated[str, _text(_web_address), _schema("^https?://")]
 UrlPath = Annotated[str, _text(_url_path), _schema("^/", "/health")]
 Cron = Annotated[str, _text(_cron), WithJsonSchema({"type": "string", "examples": ["0 6 * * 1-5", "@daily"]})]
 TimeZone = Annotated[str, _text(_timezone)]
