@@ -24,6 +24,7 @@ from bodywork.spec.model import Occasion
 from bodywork.spec.read import read
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import AgentStatus, ReplicaStatus, ServiceStatus
+from pages import schedules
 from pages.markdown import GENERATED, code, table
 
 COMMIT = "3f8a1c0d5e7b92a4c6d8e0f1a2b3c4d5e6f70819"
@@ -96,7 +97,7 @@ WORDS: dict[str, dict[str, str]] = {
         "run": "The run's id.",
         "pipeline": "The pipeline's name.",
         "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
-        "kind": "`deploy` or `rollback`.",
+        "kind": "`deploy`, `schedule` or `rollback`.",
         "date": "The day that it was run for, as YYYY-MM-DD; `null` when it was for none.",
         "backfill": "The range of days, FIRST..LAST, of the back-fill that it is part of, or `null`.",
         "repository": "What was named, without credentials.",
@@ -186,6 +187,7 @@ WORDS: dict[str, dict[str, str]] = {
         "keys[].key": "The key's name.",
         "keys[].changed": "When its value was set.",
     },
+    **schedules.WORDS,
     "doctor": {
         "name": "What was looked at.",
         "state": "`ok`, `warning` or `missing`.",
@@ -203,6 +205,7 @@ TITLES = {
     "validate": "validate",
     "agent": "agent status",
     "secrets": "secret list",
+    **schedules.TITLES,
     "doctor": "doctor",
 }
 NOTES = {
@@ -214,6 +217,7 @@ NOTES = {
     "validate": "An object. With errors, the exit code is 2.",
     "agent": "An object.",
     "secrets": "A list. With `--target kubernetes` each has its `namespace` as well.",
+    **schedules.NOTES,
     "doctor": "A list. When something is missing, the exit code is 2.",
 }
 
@@ -285,6 +289,7 @@ def samples() -> dict[str, Any]:
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},
         "agent": agent(),
         "secrets": [secret_document(ENTRY)],
+        **schedules.samples(START, RUN),
         "doctor": [asdict(finding)],
     }
 

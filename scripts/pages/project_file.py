@@ -41,7 +41,7 @@ stages:
 ```
 
 Unknown keys, duplicate keys and values of another type are errors. Versions need quotes: YAML reads `3.10`
-as the number 3.1. `schedule`, `store`, `image`, `route`, `autoscale`, `resources` and `kubernetes` are
+as the number 3.1. `store`, `image`, `route`, `autoscale`, `resources` and `kubernetes` are
 checked, and have no effect on the target `local`.
 """
 
@@ -60,9 +60,7 @@ SECTIONS = {
 }
 
 NOT_YET = {
-    "schedule": "When the workflow is to run by itself. Checked, and not acted on yet.",
     "store": "Where the outputs of stages are to be kept. Checked; `local` has a folder of its own.",
-    "ScheduleForm": "When the workflow is to run by itself. Checked, and not acted on yet.",
 }
 """Words for what the code describes and no target does yet."""
 

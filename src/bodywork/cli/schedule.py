@@ -8,7 +8,7 @@ import click
 
 from bodywork.cli import options
 from bodywork.cli.confirm import confirm
-from bodywork.cli.schedule_group import MAKE, MakingGroup
+from bodywork.cli.schedule_group import MAKE, Making, MakingGroup
 
 if TYPE_CHECKING:
     from bodywork.app.schedules import Schedules
@@ -35,7 +35,7 @@ def command() -> None:
     """
 
 
-@command.command(MAKE, hidden=True)
+@command.command(MAKE, cls=Making, hidden=True)
 @click.argument("repository", default=".")
 @click.option("--cron", metavar="TIMES", help='Five fields, like "0 6 * * 1-5", or @daily and its like.')
 @click.option("--timezone", metavar="ZONE", help="The zone in which they are meant, like Europe/London.")

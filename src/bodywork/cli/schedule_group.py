@@ -9,7 +9,21 @@ from pathlib import Path
 import click
 
 MAKE = "make"
-"""The hidden command that is meant when the first word names none."""
+"""Its hidden name."""
+
+
+class _SameWords(click.Context):
+    """Usage and hints show what was typed: the group's name alone."""
+
+    @property
+    def command_path(self) -> str:
+        return self.parent.command_path if self.parent else ""
+
+
+class Making(click.Command):
+    """The command that is meant when the first word names none."""
+
+    context_class = _SameWords
 
 
 class MakingGroup(click.Group):

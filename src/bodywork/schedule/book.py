@@ -181,13 +181,14 @@ class Book:
     ) -> bool:
         """How a firing ended; `began`: there is a run of it. False: that was known already.
 
-        With `process`, only if that is still the one that carries it out ("": nobody does).
+        Where there is nothing to say, it stays said how late it was. With `process`, only if that is still the one that carries it out ("": nobody does).
         """
         with self._database.writing() as db:
             changed = db.execute(
-                f"UPDATE firings SET state = ?, reason = ?, ended = ?, run = CASE WHEN ? THEN run ELSE '' END"
+                "UPDATE firings SET state = ?, reason = CASE WHEN ? THEN reason ELSE ? END, ended = ?,"
+                " run = CASE WHEN ? THEN run ELSE '' END"
                 f" WHERE number = ? AND state IN {OPEN} AND (? IS NULL OR process = ?)",
-                (state, reason, now, began, number, process, process),
+                (state, not reason, reason, now, began, number, process, process),
             )
             return changed.rowcount == 1
 

@@ -109,9 +109,10 @@ class Timekeeper:
 
     def look(self) -> float:
         """Decide about what has come, start what waits; returns after how many seconds to look again."""
-        kept = self._book.kept()
+        kept, now = self._book.kept(), self._clock.time()
         active = [one for one in kept if one.paused is None]
-        now = self._clock.time()
+        for firing in self._book.open():
+            self._conclude_left(firing)  # first: a run that is gone is in nobody's way
         waits = [LONGEST, *(self._of_schedule(one, now) for one in active)]
         open_ = self._book.open()
         waits += [self._of_firing(one, kept, now) for one in open_]
@@ -197,16 +198,20 @@ class Timekeeper:
     def _of_firing(self, firing: Firing, kept: list[Kept], now: float) -> float:
         if firing.number in self._going:
             return LONGEST
-        if firing.state is State.WAITING:
-            if (late := self._too_late(firing, kept, now)) is not None:
-                reason = f"{late}; the agent had died as it was to begin"
-                self._book.end(firing.number, State.MISSED, reason, now=now, began=False)
-                return LONGEST
+        if firing.state is State.RUNNING:
+            return CLOSELY
+        if (late := self._too_late(firing, kept, now)) is not None:
+            reason = f"{late}; the agent had died as it was to begin"
+            self._book.end(firing.number, State.MISSED, reason, now=now, began=False)
+        else:
             task = asyncio.get_running_loop().create_task(self._carry_out(firing))
             self._going[firing.number] = task
-            return LONGEST
-        self._conclude(firing.number, "")
-        return CLOSELY
+        return LONGEST
+
+    def _conclude_left(self, firing: Firing) -> None:
+        """See to a firing that an earlier agent has started, if its process is gone."""
+        if firing.number not in self._going and firing.state is State.RUNNING:
+            self._conclude(firing.number, "")
 
     def _too_late(self, firing: Firing, kept: list[Kept], now: float) -> str | None:
         """Why a firing that an earlier agent has left waiting is not to begin any more; None: it is."""
