@@ -176,3 +176,20 @@ def test_nobody_is_told_of_a_back_fill(tool: Tool, repository: Repository) -> No
         repository.commit(project(f'notify: {{webhook: "{there.url}"}}', "raise SystemExit(3)"))
         well(tool, repository, False, "--date", "2026-03-01..2026-03-03")
     assert there.got == []
+
+
+def test_a_time_of_a_schedule_at_which_no_run_could_begin_is_told_of(
+    tool: Tool, repository: Repository
+) -> None:
+    with chat() as there:
+        hooks = f'notify: {{webhook: "{there.url}", form: json, on: [failed]}}'
+        repository.commit(project(hooks, "pass"))
+        well(tool, repository, True)
+        tool.good("schedule", str(repository.path), "--cron", "0 6 1 1 *")
+        repository.path.rename(repository.path.with_name("vanished"))
+        tool("schedule", "run-now", "demo")
+        wait_for(lambda: there.got, 30)
+    (told,) = there.got
+    assert (told["notice"], told["run"], told["commit"]) == ("failed", None, None)
+    assert told["previous_state"] == "succeeded"
+    assert "there is no folder" in told["reason"]

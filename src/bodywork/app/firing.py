@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import time
 
 from bodywork.app.deploy import Request, deploy
 from bodywork.app.execution import Outcome, Watcher
+from bodywork.app.notices import tell_that_none_began
 from bodywork.app.parts import Parts
 from bodywork.app.retention import forget_old_runs
+from bodywork.app.sites import open_site
 from bodywork.app.stop import stop
 from bodywork.app.where import Where
 from bodywork.errors import BodyworkError, BusyError, NotFoundError
@@ -33,7 +36,8 @@ def fire(parts: Parts, number: int, watcher: Watcher) -> Outcome | None:
     try:
         outcome = _deploy(parts, definition, firing, watcher)
     except BodyworkError as error:
-        _end_without(parts, firing, error)
+        if _end_without(parts, firing, error) is State.FAILED:
+            _tell(parts, definition, firing, error, watcher)
         raise
     _end(parts, firing, State(str(outcome.state)), outcome.reason, began=True)
     with contextlib.suppress(BodyworkError):  # the next time tries again
@@ -62,15 +66,29 @@ def request_of(definition: Definition, firing: Firing, *, wait: bool = False) ->
     )
 
 
-def _end_without(parts: Parts, firing: Firing, error: BodyworkError) -> None:
+def _tell(
+    parts: Parts, definition: Definition, firing: Firing, error: BodyworkError, watcher: Watcher
+) -> None:
+    """There is no run whose end would be told."""
+
+    async def work() -> None:
+        async with open_site(parts, Where()) as site:
+            day = f"{definition.day(firing.due)}"
+            await tell_that_none_began(site, definition.pipeline, day, error.message, watcher.warning)
+
+    asyncio.run(work())
+
+
+def _end_without(parts: Parts, firing: Firing, error: BodyworkError) -> State:
     """The deploy was refused; if it was so late that there is a run, that has an end of its own."""
     with contextlib.suppress(NotFoundError):
         record = parts.history.run(firing.run)
         _end(parts, firing, State.INTERRUPTED, record.reason or error.message, began=True)
-        return
+        return State.INTERRUPTED
     skipped = isinstance(error, BusyError) and firing.cause is Cause.TIME
     state = State.SKIPPED if skipped else State.FAILED
     _end(parts, firing, state, error.message, began=False)
+    return state
 
 
 def _end(parts: Parts, firing: Firing, state: State, reason: str, *, began: bool) -> None:
