@@ -24,7 +24,7 @@ from bodywork.spec.model import Occasion
 from bodywork.spec.read import read
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import AgentStatus, ReplicaStatus, ServiceStatus
-from pages import schedules
+from pages import schedules, stores
 from pages.markdown import GENERATED, code, table
 
 COMMIT = "3f8a1c0d5e7b92a4c6d8e0f1a2b3c4d5e6f70819"
@@ -188,6 +188,7 @@ WORDS: dict[str, dict[str, str]] = {
         "keys[].changed": "When its value was set.",
     },
     **schedules.WORDS,
+    **stores.WORDS,
     "doctor": {
         "name": "What was looked at.",
         "state": "`ok`, `warning` or `missing`.",
@@ -206,6 +207,7 @@ TITLES = {
     "agent": "agent status",
     "secrets": "secret list",
     **schedules.TITLES,
+    **stores.TITLES,
     "doctor": "doctor",
 }
 NOTES = {
@@ -218,6 +220,7 @@ NOTES = {
     "agent": "An object.",
     "secrets": "A list. With `--target kubernetes` each has its `namespace` as well.",
     **schedules.NOTES,
+    **stores.NOTES,
     "doctor": "A list. When something is missing, the exit code is 2.",
 }
 
@@ -290,6 +293,7 @@ def samples() -> dict[str, Any]:
         "agent": agent(),
         "secrets": [secret_document(ENTRY)],
         **schedules.samples(START, RUN),
+        **stores.samples(record, DIGEST),
         "doctor": [asdict(finding)],
     }
 

@@ -45,7 +45,7 @@ class Freed:
         """As documented for `prune --output json`."""
         return {
             "runs": [{"run": one.run, "pipeline": one.pipeline} for one in self.runs],
-            "freed": {part.what: {"count": part.count, "bytes": part.size} for part in self.parts},
+            "freed": [{"what": part.what, "count": part.count, "bytes": part.size} for part in self.parts],
             "bytes": self.size,
             "left": list(self.left),
         }

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 class ListOrGet(click.Group):
     """`artifacts PIPELINE` lists; a pipeline that is called like a command is listed by `list`."""
 
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        return super().get_command(ctx, cmd_name) or super().get_command(ctx, "list")
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.commands and args[0] not in ("-h", "--help"):
             args = ["list", *args]  # options may come before the pipeline

@@ -216,7 +216,8 @@ class ProjectForm(Form):
     )
     store: Store | None = Field(
         None,
-        description="Where the outputs of stages are kept. Without it each target has a place of its own.",
+        description="Where the outputs of stages are kept: a bucket, or on this machine a folder. Without it "
+        "each target has a place of its own.",
     )
     kubernetes: KubernetesForm | None = Field(None, description="What the project asks of a cluster.")
     resolve: Resolve = Field(
