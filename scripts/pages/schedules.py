@@ -19,7 +19,7 @@ WORDS = {
         "pipeline": "The pipeline that it runs.",
         "target": "Where.",
         "repository": "A URL, or a folder of this machine.",
-        "ref": "What is resolved anew each time; `null`: the default branch, `HEAD`: what a folder has checked out.",
+        "ref": "Resolved anew each time; `null`: the default branch; `HEAD`: the commit that a folder is at.",
         "file": "The path of its bodywork.yaml; `null`: bodywork.yaml.",
         "cron": "The expression; `null` when it runs at pushes alone.",
         "timezone": "The zone in which it is meant.",
@@ -38,7 +38,8 @@ WORDS = {
     },
     "firings": {
         "due": "The time that it is for.",
-        "cause": ", ".join(code(one) for one in Cause) + ": its time had come, the ref had moved, or `run-now`.",
+        "cause": ", ".join(code(one) for one in Cause)
+        + ": its time had come, the ref had moved, or `run-now`.",
         "state": ", ".join(code(one) for one in State) + ".",
         "run": "The run's id; `null` when none began.",
         "reason": "Why it did not fire, why it ended as it did, or how late it was; may be empty.",
