@@ -87,7 +87,7 @@ def _all(commands: tuple[tuple[str, ...], ...]) -> str:
 
 
 def _systemd(path: Path, command: tuple[str, ...], variables: Mapping[str, str]) -> Unit:
-    """KillMode: a service that was started from a shell is not systemd's to end."""
+    """It stays active after its one command, so that systemd calls the other one before a shutdown."""
     lines = [
         "# Written by `bodywork agent install`.",
         "[Unit]",
