@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
 import shutil
 import subprocess
@@ -44,12 +45,18 @@ def test_what_systemd_would_replace_stands_for_itself(tmp_path: Path) -> None:
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="there is no systemd-analyze")
 def test_systemd_finds_nothing_wrong_with_it(tmp_path: Path) -> None:
     made = unit(tmp_path, BODYWORK_CACHE="/a b/%h/c")
-    file = tmp_path / made.path.name
-    file.write_text(made.text)
-    done = subprocess.run(
-        ["systemd-analyze", "--user", "verify", str(file)], capture_output=True, text=True, check=False
-    )
-    assert made.path.name not in done.stderr, done.stderr
+    assert verify(tmp_path / "good.service", made.text) == 0
+    assert verify(tmp_path / "worse.service", made.text.replace('ExecStart="', 'ExecStart="no/such')) != 0
+
+
+def verify(file: Path, text: str) -> int:
+    """What systemd has to say; it wants a folder for its own state even so."""
+    file.write_text(text)
+    env = os.environ | {"XDG_RUNTIME_DIR": str(file.parent)}
+    command = ["systemd-analyze", "--user", "verify", str(file)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    print(done.stderr)
+    return done.returncode
 
 
 def test_the_file_of_launchd(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -13,19 +14,21 @@ from itertools import takewhile
 from bodywork.app.execution import new_run
 from bodywork.app.here import NAME, LocalSite
 from bodywork.app.lock import holder
-from bodywork.app.logs import logs
 from bodywork.app.parts import Parts
 from bodywork.app.past import state_of
 from bodywork.app.service_unit import unit_of
 from bodywork.app.site import Chunk
-from bodywork.app.where import Where
 from bodywork.errors import BusyError, NotFoundError
 from bodywork.schedule.book import Kept
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import Firing, State
+from bodywork.spec.model import Kind
 
 POLL = 0.1
 """Seconds between two looks at whether a firing has a run yet."""
+
+MOMENT = 10.0
+"""Seconds for which the end of a run may take to be known of its firing."""
 
 
 class SchedulesHere:
@@ -88,12 +91,34 @@ class SchedulesHere:
             )
         firing = self._begun(fired[0]) if follow else fired[0]
         if self._has_run(firing):
-            pipeline = self._parts.history.run(firing.run).pipeline
-            logs(self._parts, Where(), pipeline, None, firing.run, follow=follow, show=show)
-        else:
-            path = self._parts.home.firing_log(name, firing.number)
-            if path.exists():
-                show(Chunk(source="deploy", text=path.read_text(errors="replace")))
+            asyncio.run(self._show(firing.run, follow, show))
+            return self._ended(firing) if follow else firing
+        path = self._parts.home.firing_log(name, firing.number)
+        if path.exists():
+            show(Chunk(source="deploy", text=path.read_text(errors="replace")))
+        return firing
+
+    async def _show(self, run: str, follow: bool, show: Callable[[Chunk], None]) -> None:
+        """What a run's stages have printed; with `follow`, those of batch stages until it has ended.
+
+        A service goes on printing when the run has ended: what it has printed by then comes last.
+        """
+        site, record = LocalSite(self._parts), self._parts.history.run(run)
+        plan = self._parts.history.plan(run)
+        stages = [planned.stage for planned in plan.all_stages]
+        batch = [stage for stage in stages if stage.kind is Kind.BATCH]
+        services = [stage for stage in stages if stage.kind is Kind.SERVICE]
+        for some, on in ((batch, follow), (services, False)):
+            async with aclosing(site.logs(record, plan, some, follow=on)) as chunks:
+                async for chunk in chunks:
+                    show(chunk)
+
+    def _ended(self, firing: Firing) -> Firing:
+        """The firing of a run that has ended, as soon as that is in the book; it takes a moment."""
+        deadline = time.monotonic() + MOMENT
+        while not firing.state.ended and time.monotonic() < deadline:
+            time.sleep(POLL)
+            firing = self._book.firing(firing.number)
         return firing
 
     def keeps_firing(self) -> str:
