@@ -76,6 +76,7 @@ OURS = {
     "BODYWORK_GATEWAY": "The gateway (NAMESPACE/NAME) for routes of projects that name none. "
     "`deploy --detach` tells its controller so.",
     "BODYWORK_SSH_KEY_FILE": "The default of `--ssh-key-file`.",
+    "BODYWORK_GIT_SECRET": "The default of `--git-secret`.",
     "BODYWORK_LOOPBACK": "`single`: give services no loopback addresses of their own, as on macOS.",
 }
 

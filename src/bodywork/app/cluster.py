@@ -20,7 +20,8 @@ from bodywork.app.cluster_check import (
     value_of,
 )
 from bodywork.app.cluster_logs import ClusterLogs
-from bodywork.app.git_key import ssh_files
+from bodywork.app.git_access import GitAccess
+from bodywork.app.git_key import files_for_pods
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
@@ -55,16 +56,16 @@ AWAY = 600.0
 
 class ClusterSite:
     """A cluster as a place where pipelines run. `project` is the one that is deployed, when there is one,
-    and `ssh_key` the file of the key that opens its repository.
+    and `access` what opens its repository.
     """
 
     name = KUBERNETES
 
     def __init__(
-        self, parts: Parts, where: Where, project: Project | None = None, *, ssh_key: str | None = None
+        self, parts: Parts, where: Where, project: Project | None = None, *, access: GitAccess | None = None
     ) -> None:
         self._parts = parts
-        self._ssh_key = ssh_key
+        self._access = access or GitAccess()
         self._where = where
         self._erased = False
         self._projects = {project.name: project} if project else {}
@@ -246,7 +247,7 @@ class ClusterSite:
     async def _credential(self, plan: Plan) -> str | None:
         """The Secret with which pods fetch a project that is too big to be sent."""
         namespace = self._settings(plan.project).namespace
-        files = await ssh_files(self._parts, plan.source.repository, self._ssh_key)
+        files = await files_for_pods(self._parts, plan.source.repository, self._access)
         return await git_credential.ensure(self._api, plan, namespace, files)
 
     async def _project(self, pipeline: str) -> Project:

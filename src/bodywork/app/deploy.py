@@ -11,6 +11,7 @@ from pathlib import Path
 
 from bodywork.app.checkout import Checkout, check_out, index_date, lock_environments
 from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
+from bodywork.app.git_access import GitAccess, git_for
 from bodywork.app.parts import Parts
 from bodywork.app.past import left_by, newest_artifacts
 from bodywork.app.site import Site
@@ -41,7 +42,7 @@ class Request:
     wait: bool = False
     offline: bool = False
     pass_env: frozenset[str] = frozenset()
-    ssh_key: str | None = None
+    access: GitAccess = field(default_factory=GitAccess)
     detach: bool = False
     date: date | None = None
     scheduled_as: str | None = None
@@ -113,7 +114,7 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
 @asynccontextmanager
 async def site_for(parts: Parts, request: Request, project: Project) -> AsyncIterator[Site]:
     """The site that a request names. Raises UsageError for options that it does not have."""
-    async with open_site(parts, request.where, project, ssh_key=request.ssh_key) as site:
+    async with open_site(parts, request.where, project, access=request.access) as site:
         site.check_options(detach=request.detach, pass_env=request.pass_env)
         yield site
 
@@ -137,7 +138,7 @@ def say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher)
 
 def check_out_request(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
     """The project that a request names; says which commit that is. Raises the errors of `check_out`."""
-    git = parts.git_with(request.ssh_key)
+    git = git_for(parts, request.access, request.repository)
     checkout = check_out(git, request.repository, ref=request.ref, file=request.file, offline=request.offline)
     for warning in checkout.warnings:
         watcher.warning(str(warning))

@@ -9,6 +9,7 @@ import time
 
 from bodywork.app.deploy import Request, deploy
 from bodywork.app.execution import Outcome, Watcher
+from bodywork.app.git_access import GitAccess
 from bodywork.app.notices import tell_that_none_began
 from bodywork.app.parts import Parts
 from bodywork.app.retention import forget_old_runs
@@ -59,7 +60,7 @@ def request_of(definition: Definition, firing: Firing, *, wait: bool = False) ->
         repository=definition.repository,
         ref=definition.ref,
         file=definition.file,
-        ssh_key=definition.ssh_key,
+        access=GitAccess(ssh_key=definition.ssh_key, secret=definition.git_secret),
         wait=wait,
         date=definition.day(firing.due),
         scheduled_as=firing.run,

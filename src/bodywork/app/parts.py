@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bodywork.app.stores import Stores
     from bodywork.environment import Environments
     from bodywork.git import Git
+    from bodywork.git.location import Credential
     from bodywork.history import History
     from bodywork.holdings import Holdings
     from bodywork.schedule.book import Book
@@ -53,15 +54,18 @@ class Parts:
     def git(self) -> Git:
         return self.git_with(None)
 
-    def git_with(self, ssh_key: str | None) -> Git:
+    def git_with(self, ssh_key: str | None, credential: Credential | None = None) -> Git:
         """git that opens repositories by ssh with the private key in this file alone; None: as ssh does.
+        By the web, it gives `credential` to their host; None: the user's helpers answer.
 
         Raises NotFoundError and UsageError for a file that ssh would not take.
         """
         from bodywork.git import Git
 
         self.home.make()
-        return Git(self.home.cache, environment=self.ours, progress=self.note, ssh_key=ssh_key)
+        return Git(
+            self.home.cache, environment=self.ours, progress=self.note, ssh_key=ssh_key, credential=credential
+        )
 
     @cached_property
     def environments(self) -> Environments:

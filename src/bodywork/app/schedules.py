@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from bodywork.app.checkout import Checkout
 from bodywork.app.deploy import Request, check_out_request
 from bodywork.app.execution import Watcher
+from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk
 from bodywork.app.sites import open_site
@@ -110,7 +111,8 @@ def make(
         rule=rule_of(given, project.schedule),
         ref=request.ref,
         file=request.file,
-        ssh_key=request.ssh_key,
+        ssh_key=request.access.ssh_key,
+        git_secret=request.access.secret,
     )
     if not next_times(definition, count=1) and definition.rule.cron is not None:
         raise UsageError(f'cron expression "{definition.rule.cron}" names a day that never comes')
@@ -135,18 +137,18 @@ def _of_commits(parts: Parts, request: Request, watcher: Watcher) -> Request:
     if place.secrets:
         raise UsageError(
             "the URL holds a token or password, which a schedule would have to write down",
-            hint="leave it out, and let a credential helper of git or an ssh key open the repository",
+            hint="leave it out, and let --git-secret, a credential helper of git or an ssh key open it",
         )
-    ssh_key = request.ssh_key
-    if ssh_key is not None:
+    access = request.access
+    if access.ssh_key is not None:
         from pathlib import Path
 
-        ssh_key = str(Path(ssh_key).expanduser().absolute())
+        access = GitAccess(ssh_key=str(Path(access.ssh_key).expanduser().absolute()))
     if place.scheme != "path":
-        return replace(request, ssh_key=ssh_key)
+        return replace(request, access=access)
     if parts.git.uncommitted(place.name):
         watcher.warning(f"uncommitted work in {place.name} is not taken: a schedule runs commits")
-    return replace(request, repository=place.name, ref=request.ref or "HEAD", ssh_key=ssh_key)
+    return replace(request, repository=place.name, ref=request.ref or "HEAD", access=access)
 
 
 def _named(name: str | None, otherwise: str) -> str:
@@ -166,7 +168,7 @@ def _check(parts: Parts, request: Request, checkout: Checkout, watcher: Watcher)
     import asyncio
 
     async def work() -> None:
-        async with open_site(parts, request.where, checkout.project, ssh_key=request.ssh_key) as site:
+        async with open_site(parts, request.where, checkout.project, access=request.access) as site:
             for sentence in await site.check(checkout.project):
                 watcher.note(sentence)
 

@@ -49,7 +49,10 @@ class HandsHere:
         return "" if held is None else held.run or UNKNOWN
 
     def tip(self, definition: Definition) -> str:
-        git = self.parts.git_with(definition.ssh_key)
+        from bodywork.app.git_access import GitAccess, git_for  # the agent needs git for pushes only
+
+        access = GitAccess(ssh_key=definition.ssh_key, secret=definition.git_secret)
+        git = git_for(self.parts, access, definition.repository)
         return git.tip(definition.repository, definition.ref)
 
     def alive(self, process: str) -> bool:

@@ -11,6 +11,7 @@ from bodywork.cli.confirm import confirm
 from bodywork.cli.schedule_group import MAKE, Making, MakingGroup
 
 if TYPE_CHECKING:
+    from bodywork.app.git_access import GitAccess
     from bodywork.app.schedules import Schedules
     from bodywork.app.site import Chunk
     from bodywork.app.where import Where
@@ -64,7 +65,7 @@ def command() -> None:
     "--keep", type=int, metavar="NUMBER", help="How many runs are kept with their logs (default: 30)."
 )
 @options.where_to_run
-@options.ssh_key
+@options.git_access
 @options.output
 def make_(
     repository: str,
@@ -72,7 +73,7 @@ def make_(
     file: str | None,
     name: str | None,
     where: Where,
-    ssh_key: str | None,
+    access: GitAccess,
     output: str,
     **rule: Any,
 ) -> None:
@@ -87,7 +88,7 @@ def make_(
         rule["on_push"] = f"{pushed}s" if pushed.isdigit() else pushed
     notes = Notes()
     parts = Parts(Parts.ours_now(), note=notes.note)
-    request = Request(repository=repository, ref=ref, file=file, where=where, ssh_key=ssh_key)
+    request = Request(repository=repository, ref=ref, file=file, where=where, access=access)
     made = make(parts, request, name, rule, notes)
     schedules = schedules_of(parts, where)
     kept = schedules.get(made.definition.name)

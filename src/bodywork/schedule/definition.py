@@ -20,7 +20,7 @@ class Definition:
     """A schedule as it was made. `repository` is a URL without credentials, or an absolute path.
 
     `ref` (None: what the repository's HEAD says) is resolved anew each time; `ssh_key` is the file of
-    the private key that opens the repository.
+    the private key that opens the repository, `git_secret` the secret with a key or token for it.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Definition:
     ref: str | None = None
     file: str | None = None
     ssh_key: str | None = None
+    git_secret: str | None = None
 
     @property
     def zone(self) -> ZoneInfo:
