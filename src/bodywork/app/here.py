@@ -19,7 +19,7 @@ from bodywork.app.log_files import follow_files
 from bodywork.app.records import LocalRecords
 from bodywork.app.secrets import require
 from bodywork.app.site import Chunk, Holder
-from bodywork.app.stores import in_words, lacks, sizes
+from bodywork.app.stores import IMPATIENCE, in_words, lacks, sizes
 from bodywork.errors import UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
@@ -79,7 +79,8 @@ class LocalSite:
         await asyncio.to_thread(self._parts.stores.to_read(plan).get, digest, into)
 
     async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
-        return await asyncio.to_thread(sizes, self._parts.stores.to_read(plan), digests)
+        store = self._parts.stores.to_read(plan, patience=IMPATIENCE)
+        return await asyncio.to_thread(sizes, store, digests)
 
     async def target(
         self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()

@@ -13,7 +13,7 @@ import asyncio
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence, Set
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from bodywork.app.execution import new_run
 from bodywork.app.folders import size_of
@@ -51,13 +51,13 @@ class PruneHere:
     async def _alone(self) -> AsyncIterator[None]:
         """Two at once would count what they free twice, and forget each other's claims."""
         self._parts.home.make(cache=False)
-        try:
-            async with hold(self._parts.home.state / "prune.lock", "prune", pipeline="prune"):
-                yield
-        except BusyError as error:
-            if "pipeline prune" not in error.message:
-                raise
-            raise BusyError("another prune is at work", hint="wait for it to end") from error
+        async with AsyncExitStack() as held:
+            lock = hold(self._parts.home.state / "prune.lock", "prune", pipeline="")
+            try:
+                await held.enter_async_context(lock)
+            except BusyError as error:
+                raise BusyError("another prune is at work", hint="wait for it to end") from error
+            yield
 
     # Runs
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from bodywork.artifacts.address import SECRET, Address
@@ -49,10 +50,10 @@ class Stores:
             self._holdings.remember_store(address)
         return self._with_others(self.open(address, keeping=partial(self._keeping, plan.run)), address)
 
-    def to_read(self, plan: Plan) -> Store:
+    def to_read(self, plan: Plan, *, patience: float = READING) -> Store:
         """The same for somebody who waits for an answer, and puts nothing there."""
         address = plan.project.store
-        return self._with_others(self.open(address, patience=READING), address)
+        return self._with_others(self.open(address, patience=patience), address, patience)
 
     def open(self, address: str | None, *, keeping: Keeping = unguarded, patience: float = PATIENCE) -> Store:
         """The store at an address. Raises UsageError, and MachineError without the client library."""
@@ -101,9 +102,9 @@ class Stores:
             return self._ours
         return {key: self._secrets.read(SECRET, key) for key in keys}
 
-    def _with_others(self, first: Store, address: str | None) -> Store:
+    def _with_others(self, first: Store, address: str | None, patience: float = READING) -> Store:
         def others() -> Iterator[Store]:
-            return (self.open(other, patience=READING) for other in self.all() if other != address)
+            return (self.open(other, patience=patience) for other in self.all() if other != address)
 
         return Fallback(first, others)
 
@@ -133,12 +134,15 @@ def lacks(stores: Stores, plan: Plan, *, writing: bool) -> str:
 
 
 def sizes(store: Store, digests: Collection[str]) -> dict[str, int | None]:
-    """The sizes of artifacts, as far as a store that may be away tells them."""
+    """The sizes of artifacts; of none any more once a store does not answer."""
+    away = Event()
 
     def size(digest: str) -> tuple[str, int | None] | None:
-        with suppress(BodyworkError):
-            return digest, store.size(digest)
-        return None
+        try:
+            return None if away.is_set() else (digest, store.size(digest))
+        except BodyworkError:
+            away.set()
+            return None
 
     with ThreadPoolExecutor(8) as pool:
         return dict(filter(None, pool.map(size, digests)))

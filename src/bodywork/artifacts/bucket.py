@@ -9,15 +9,18 @@ clusters are others.
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from bodywork.artifacts.base import Keeping, Kept, unguarded
+from bodywork.artifacts.digest import digest_of
 from bodywork.artifacts.failure import DamagedError
 from bodywork.artifacts.files import KINDS, room_on
-from bodywork.artifacts.objects import ObjectStore, as_file, digest_of
+from bodywork.artifacts.objects import ObjectStore, as_file
 from bodywork.artifacts.turns import Turns
-from bodywork.errors import NotFoundError
+from bodywork.errors import NotFoundError, StageError
 
 FOLDER = "_local"
 MARK = "owner"
@@ -38,10 +41,13 @@ class BucketStore:
 
     def put(self, path: Path) -> str:
         with room_on(path.parent), as_file(path) as (kind, content):
-            value = digest_of(content)
-            digest = f"{kind}:{value}"
+            begun = _version(content)
+            digest = f"{kind}:{digest_of(content)}"
             with self._keeping(digest):
-                self._objects.keep(content, self._key(digest), value)
+                self._objects.keep(content, self._key(digest))
+                if _version(content) != begun:
+                    self._objects.delete(self._key(digest))
+                    raise StageError(f"{path.name} was changed while it was being kept")
         return digest
 
     def get(self, digest: str, into: Path) -> None:
@@ -90,3 +96,9 @@ class BucketStore:
     def _key(self, digest: str) -> str:
         kind, _, value = digest.partition(":")
         return f"{self._folder}/{value[:2]}/{value}.{kind}"
+
+
+def _version(content: IO[bytes]) -> tuple[int, int]:
+    """Another one when somebody has written to the file."""
+    told = os.fstat(content.fileno())
+    return told.st_size, told.st_mtime_ns

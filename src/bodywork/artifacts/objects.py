@@ -19,6 +19,7 @@ from typing import IO, TYPE_CHECKING, Literal, cast
 
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import client
+from bodywork.artifacts.digest import BLOCK, Digesting, digest_of
 from bodywork.artifacts.failure import DamagedError, DeniedError, sentence
 from bodywork.artifacts.files import room_on
 from bodywork.errors import NotFoundError, StageError, UsageError
@@ -27,7 +28,6 @@ from bodywork.stage import archive
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
-BLOCK = 1024 * 1024
 PART = 8 * BLOCK
 MOST_PARTS = 9_000
 """Of an object; S3 takes 10,000."""
@@ -67,18 +67,25 @@ class ObjectStore:
             digest = digest_of(content) if there else self._upload(content, key, absent)
         return f"{kind}:{digest}"
 
-    def keep(self, content: IO[bytes], key: str, wanted: str) -> None:
-        """Put `content`, of which the sha256 is known, unless as much is under `key` already.
+    def keep(self, content: IO[bytes], key: str) -> None:
+        """Put all of `content`, unless there is as much under `key` already."""
+        import obstore
 
-        Raises StageError when it was another by then; nothing is kept then.
-        """
-        there = self.head(key)
-        if there is not None and there.size == os.fstat(content.fileno()).st_size:
+        size, there = os.fstat(content.fileno()).st_size, self.head(key)
+        if there is not None and there.size == size:
             return
         content.seek(0)
-        if self._upload(content, key, there is None) != wanted:
-            self.delete(key)
-            raise StageError("it was changed while it was being kept", hint="write outputs once, to the end")
+        if size < PART:  # a store takes a condition with a whole object only, not with parts
+            self._create(content.read(), key, absent=there is None)
+            return
+        with self._asked("write", key):
+            obstore.put(
+                self._client,
+                self._full(key),
+                content,
+                chunk_size=_part(size),
+                max_concurrency=PARTS_AT_ONCE,
+            )
 
     def put_bytes(self, content: bytes, key: str) -> None:
         """Put something small, whatever is there."""
@@ -178,10 +185,9 @@ class ObjectStore:
                 block = content.read(BLOCK)
 
         first = content.read(PART)
-        if len(first) < PART:  # a store takes a condition with a whole object only, not with parts
+        if len(first) < PART:
             taken.update(first)
-            with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
-                obstore.put(self._client, self._full(key), first, mode="create" if absent else "overwrite")
+            self._create(first, key, absent=absent)
             return taken.hexdigest()
         with self._asked("write", key):
             obstore.put(
@@ -193,29 +199,26 @@ class ObjectStore:
             )
         return taken.hexdigest()
 
+    def _create(self, content: bytes, key: str, *, absent: bool) -> None:
+        import obstore
+
+        with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
+            obstore.put(self._client, self._full(key), content, mode="create" if absent else "overwrite")
+
     def _download(self, key: str, into: Path) -> str:
         """Write an object to a new file and return its sha256."""
         import obstore
 
-        taken = hashlib.sha256()
-        with into.open("xb") as file, self._asked("read", key):
+        with into.open("xb") as file, self._asked("read", key), Digesting() as digesting:
             for block in obstore.get(self._client, self._full(key)).stream(min_chunk_size=BLOCK):
-                taken.update(block)
+                digesting.add(memoryview(block))
                 file.write(block)
-        return taken.hexdigest()
+        return digesting.result
 
 
 def _part(size: int) -> int:
     """Bytes of a part of an object of `size` bytes."""
     return max(PART, -(-size // MOST_PARTS))
-
-
-def digest_of(content: IO[bytes]) -> str:
-    """The sha256 of all that is left of a file."""
-    taken = hashlib.sha256()
-    while block := content.read(BLOCK):
-        taken.update(block)
-    return taken.hexdigest()
 
 
 def place(content: Path, found: str, digest: str, into: Path, *, what: str) -> None:
