@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bodywork.app.cluster_check import (
     Place,
+    ages,
     missing_keys,
     not_in_clusters,
     unpublished,
@@ -23,11 +24,12 @@ from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.git_access import GitAccess
 from bodywork.app.git_key import files_for_pods
 from bodywork.app.parts import Parts
+from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
 from bodywork.errors import BusyError, NotFoundError, UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
-from bodywork.run.plan import Plan
+from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.batch.jobs import complete, failed
@@ -93,6 +95,11 @@ class ClusterSite:
         settings = self._settings(plan.project)
         lacking = await store.lacks(self._api, plan, settings, self._parts.ours)
         return [*filter(None, [lacking]), *await unserved_routes(self._api, plan.project, settings)]
+
+    async def outdated(self, project: Project, observed: Mapping[str, ObservedService]) -> Mapping[str, str]:
+        asked = asked_for(project, observed)
+        changed = await ages(self._api, project, self._settings(project).namespace, asked)
+        return await outdated(self.records, project, observed, changed)
 
     async def secret(self, project: Project, name: str, key: str) -> str:
         return await value_of(self._api, project, self._settings(project).namespace, name, key)

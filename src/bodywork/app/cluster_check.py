@@ -14,6 +14,7 @@ from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import SECRET, Object
 from bodywork.targets.kubernetes.manifests.route import takes_prefix_off
 from bodywork.targets.kubernetes.manifests.variables import secret_name
+from bodywork.targets.kubernetes.secrets.kept_secrets import changes
 from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
 
@@ -52,6 +53,21 @@ async def missing_keys(api: Api, project: Project, place: Place, only: Collectio
     if missing:
         raise _missing(project, place, missing, found)
     return []
+
+
+async def ages(
+    api: Api, project: Project, namespace: str, asked: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], float]:
+    """When keys were changed, as far as that can be seen, in seconds since the epoch."""
+    found: dict[tuple[str, str], float] = {}
+    try:
+        for name in sorted({secret for secret, _ in asked}):
+            there = await api.get(SECRET, secret_name(project, name), namespace)
+            times = changes(there) if there else {}
+            found |= {(secret, key): times[key] for secret, key in asked if secret == name and key in times}
+    except ForbiddenError:  # what is kept from us cannot be compared
+        return {}
+    return found
 
 
 async def value_of(api: Api, project: Project, namespace: str, secret: str, key: str) -> str:

@@ -197,6 +197,7 @@ async def plan_on(
         observed=observed,
         only=request.only,
         known=known,
+        outdated=await site.outdated(project, observed),
         date=day,
     )
 

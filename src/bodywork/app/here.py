@@ -17,12 +17,13 @@ from bodywork.app.elsewhere import not_here
 from bodywork.app.lock import hold, holder
 from bodywork.app.log_files import follow_files
 from bodywork.app.records import LocalRecords
+from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.secrets import require
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.stores import IMPATIENCE, in_words, lacks, sizes
 from bodywork.errors import UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
-from bodywork.run.plan import Plan
+from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ class LocalSite:
     async def check(self, project: Project, only: Collection[str] | None = None) -> Sequence[str]:
         require(self._parts, project, only)
         return list(not_here(project))
+
+    async def outdated(self, project: Project, observed: Mapping[str, ObservedService]) -> Mapping[str, str]:
+        secrets, group = self._parts.secrets, project.secrets_group
+        keys = [key for key in asked_for(project, observed) if secrets.has(*key, group)]
+        changed = {key: secrets.path(*key, group).stat().st_mtime for key in keys}
+        return await outdated(self.records, project, observed, changed)
 
     async def secret(self, project: Project, name: str, key: str) -> str:
         return self._parts.secrets.read(name, key, project.secrets_group)

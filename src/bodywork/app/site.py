@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bodywork.app.records import Records
 from bodywork.run.ledger import RunRecord
-from bodywork.run.plan import Plan
+from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
 from bodywork.targets.base import Target
 
@@ -59,6 +59,10 @@ class Site(Protocol):
         `only` names the stages of the workflow that will run (None: all). Raises UsageError for what
         would fail for certain: a secret that is not there.
         """
+        ...
+
+    async def outdated(self, project: Project, observed: Mapping[str, ObservedService]) -> Mapping[str, str]:
+        """The services of which a secret was changed since they were rolled out, and which one."""
         ...
 
     async def secret(self, project: Project, name: str, key: str) -> str:
