@@ -93,6 +93,7 @@ def test_run_now_is_an_ordinary_run_of_the_commit_of_that_moment(tool: Tool, pro
     (run,) = tool.good("runs", "-o", "json").json
     assert (run["run"], run["kind"], run["commit"], run["ref"]) == (row["run"], "schedule", newer, "HEAD")
     assert run["date"] and tool.good("schedule", "logs", "nightly").out == followed.out
+    assert "schedule nightly will run it again" in tool.good("delete", "iris", "--yes").err
 
 
 def test_uncommitted_work_is_named_when_the_schedule_is_made(tool: Tool, project: Repository) -> None:

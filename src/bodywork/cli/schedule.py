@@ -17,7 +17,21 @@ if TYPE_CHECKING:
     from bodywork.app.where import Where
 
 PUSH = "60s"
-name_argument = click.argument("name")
+
+
+def known_schedules(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """The schedules of this machine that the shell offers to complete; none when they cannot be read."""
+    from bodywork.app.parts import Parts
+    from bodywork.errors import BodyworkError
+
+    try:
+        names = [kept.definition.name for kept in Parts(Parts.ours_now()).book.kept()]
+    except BodyworkError:
+        return []
+    return [name for name in names if name.startswith(incomplete)]
+
+
+name_argument = click.argument("name", shell_complete=known_schedules)
 
 
 @click.group(

@@ -181,7 +181,8 @@ class Book:
     ) -> bool:
         """How a firing ended; `began`: there is a run of it. False: that was known already.
 
-        Where there is nothing to say, it stays said how late it was. With `process`, only if that is still the one that carries it out ("": nobody does).
+        Without a reason, what was said before stays: how late it was. With `process`, only if that is
+        still the one that carries it out ("": nobody does).
         """
         with self._database.writing() as db:
             changed = db.execute(
