@@ -7,8 +7,8 @@ from typing import Protocol
 
 from bodywork.app.freed import Freed, Wish
 from bodywork.app.parts import Parts
+from bodywork.app.sites import wanting_the_extra
 from bodywork.app.where import LOCAL, Where
-from bodywork.errors import UsageError
 
 
 class Pruner(Protocol):
@@ -27,7 +27,6 @@ def _pruner(parts: Parts, where: Where) -> Pruner:
         from bodywork.app.prune_here import PruneHere
 
         return PruneHere(parts)
-    raise UsageError(
-        "prune is for this machine: a cluster keeps the newest 20 runs of a pipeline by itself",
-        hint="delete old artifacts in a bucket of your own by a rule of the bucket",
-    )
+    with wanting_the_extra():
+        from bodywork.app.prune_cluster import PruneCluster
+    return PruneCluster(parts, where)

@@ -216,13 +216,13 @@ class Api:
         return log_stream(self._asking, wanted)
 
     def proxied(
-        self, service: str, namespace: str, path: str, params: Mapping[str, str]
+        self, method: str, service: str, namespace: str, path: str, params: Mapping[str, str]
     ) -> AsyncGenerator[bytes, None]:
-        """What a service (NAME:PORT) of the cluster answers to a GET that the API server passes on.
+        """What a service (NAME:PORT) answers to a request that the API server passes on.
 
         The Host that it sees is the one of `server`. Wrap it in `contextlib.aclosing`.
         """
-        return proxied_stream(self._asking, service, namespace, path, params)
+        return proxied_stream(self._asking, method, service, namespace, path, params)
 
     async def allowed(
         self, verb: str, kind: Kind, namespace: str | None = None, *, subresource: str = ""

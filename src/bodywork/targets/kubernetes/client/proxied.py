@@ -18,11 +18,11 @@ SILENCE = 60.0
 
 
 async def proxied_stream(
-    asking: Asking, service: str, namespace: str, path: str, params: Mapping[str, str]
+    asking: Asking, method: str, service: str, namespace: str, path: str, params: Mapping[str, str]
 ) -> AsyncGenerator[bytes, None]:
     """The bytes as they come. Raises NotFoundError, ForbiddenError, UnreachableError."""
     below = f"/api/v1/namespaces/{namespace}/services/{service}/proxy{path}"
-    request = Request(method="GET", path=below, params=params)
+    request = Request(method=method, path=below, params=params)
     async with AsyncExitStack() as opened:
 
         async def once() -> httpx2.Response:
@@ -34,7 +34,7 @@ async def proxied_stream(
         answer = await ask(once, access=asking.access, patience=asking.patience, outage=asking.outage)
         if not answer.response.is_success:
             status = status_of(answer.response)
-            raise error_of(status, f"read from service {service} in namespace {namespace}", asking.access)
+            raise error_of(status, f"ask service {service} in namespace {namespace}", asking.access)
         try:
             async for chunk in answer.response.aiter_bytes():
                 yield chunk
