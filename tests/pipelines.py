@@ -115,7 +115,7 @@ class Pipeline:
         return Settings.of(self.project, ours, namespace=self.namespace, image=self.image)
 
     def target(self, **records: Any) -> KubernetesTarget:
-        async def keep(stage: str, text: bytes) -> None:
+        async def keep(run: str, stage: str, text: bytes) -> None:
             self.logs[stage] = text
 
         return KubernetesTarget(

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import click
 
 from bodywork.cli import main
+from bodywork.cli.schedule_group import MakingGroup
 from pages.markdown import GENERATED, code, table
 
 INTRODUCTION = """
@@ -41,7 +42,8 @@ def exit_codes() -> list[list[str]]:
 def section(command: click.Command, path: str, level: str) -> Iterator[str]:
     context = click.Context(command, info_name=path)
     yield f"\n{level} {path}\n\n```text\n{usage(command, context)}\n```\n\n{paragraphs(command.help or '')}"
-    options = [one for one in command.params if isinstance(one, click.Option) and not one.hidden]
+    own = command.making.params if isinstance(command, MakingGroup) else command.params
+    options = [one for one in own if isinstance(one, click.Option) and not one.hidden]
     if options:
         yield "\n" + table(["option", "meaning"], (row(option) for option in options))
     if command.epilog:

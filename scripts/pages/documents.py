@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from bodywork.app.day_runs import Backfill, DayRun
 from bodywork.app.doctor import Finding
 from bodywork.app.keepers import document as secret_document
+from bodywork.app.notices import notice_of
 from bodywork.app.status import Status, run_document, view_of
 from bodywork.cli.agent import document as agent_document
 from bodywork.cli.plan_view import plan_document
@@ -18,9 +20,11 @@ from bodywork.run import events
 from bodywork.run.plan import ObservedService, Plan, Source, make_plan
 from bodywork.run.states import RunState, StageState
 from bodywork.secret import Entry
+from bodywork.spec.model import Occasion
 from bodywork.spec.read import read
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.protocol import AgentStatus, ReplicaStatus, ServiceStatus
+from pages import schedules, stores
 from pages.markdown import GENERATED, code, table
 
 COMMIT = "3f8a1c0d5e7b92a4c6d8e0f1a2b3c4d5e6f70819"
@@ -52,6 +56,7 @@ WORDS: dict[str, dict[str, str]] = {
         "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
         "run": "The run's id.",
         "commit": "40 hexadecimal digits.",
+        "date": "The day that the run was for, as YYYY-MM-DD; `null` when it was for none.",
         "state": f"Of the run: {RUN_STATES}.",
         "reason": "Why the run ended as it did; empty when all is well.",
         "stages": "In the order of the workflow, `on_failure` last.",
@@ -74,11 +79,27 @@ WORDS: dict[str, dict[str, str]] = {
         "services[].commit": "The commit that it runs.",
         "services[].reason": "What is wrong with it; empty when all is well.",
     },
+    "days": {
+        "pipeline": "The pipeline's name.",
+        "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
+        "commit": "40 hexadecimal digits.",
+        "cancelled": "Whether it was stopped before its end.",
+        "days": "All days of the range, in their order.",
+        "days[].date": "The day, as YYYY-MM-DD.",
+        "days[].run": "The id of its run, `null` when it was not run.",
+        "days[].state": "`succeeded`, `failed`, `cancelled` or `not run`.",
+        "days[].earlier": "Whether it had succeeded before and was not run again.",
+        "days[].reason": "Why its run ended as it did; empty when all is well.",
+        "days[].started": "Of its run.",
+        "days[].ended": "Of its run.",
+    },
     "runs": {
         "run": "The run's id.",
         "pipeline": "The pipeline's name.",
         "target": "`local`, `kubernetes` or `kubernetes:CONTEXT`.",
-        "kind": "`deploy` or `rollback`.",
+        "kind": "`deploy`, `schedule` or `rollback`.",
+        "date": "The day that it was run for, as YYYY-MM-DD; `null` when it was for none.",
+        "backfill": "The range of days, FIRST..LAST, of the back-fill that it is part of, or `null`.",
         "repository": "What was named, without credentials.",
         "ref": "The branch, tag or commit that was asked for.",
         "commit": "40 hexadecimal digits.",
@@ -86,6 +107,23 @@ WORDS: dict[str, dict[str, str]] = {
         "reason": "Why it ended as it did; empty when all is well.",
         "started": "Of its first start, when it was resumed.",
         "ended": "`null` while it runs.",
+    },
+    "notice": {
+        "notice": "`failed`, `recovered` or `first-success`.",
+        "pipeline": "The pipeline's name.",
+        "target": "`local` or `kubernetes`.",
+        "run": "The run's id; `null` when a schedule's run could not even begin.",
+        "commit": "40 hexadecimal digits; `null` without a run.",
+        "ref": "The branch, tag or commit that was asked for.",
+        "repository": "What was named, without credentials.",
+        "date": "The day that the run was for, as YYYY-MM-DD; `null` when it was for none.",
+        "state": "`succeeded`, `failed` or `interrupted`.",
+        "previous_state": "Of the run before, `null` without one. Those that were cancelled, back-fills "
+        "and rollbacks do not count.",
+        "stage": "The first stage that failed, or `null`.",
+        "reason": "Why it ended as it did; empty when all is well.",
+        "started": "Of its first start, when it was resumed.",
+        "ended": "`null` when nobody has seen its end.",
     },
     "plan": {
         "pipeline": "The pipeline's name.",
@@ -124,6 +162,7 @@ WORDS: dict[str, dict[str, str]] = {
         "version": "Of bodywork.",
         "memory": "Resident size.",
         "watchdog_memory": "Resident size.",
+        "schedules": "How many schedules it fires.",
         "services": "What it looks after.",
         "services[].pipeline": "The pipeline's name.",
         "services[].name": "The stage's name.",
@@ -148,6 +187,8 @@ WORDS: dict[str, dict[str, str]] = {
         "keys[].key": "The key's name.",
         "keys[].changed": "When its value was set.",
     },
+    **schedules.WORDS,
+    **stores.WORDS,
     "doctor": {
         "name": "What was looked at.",
         "state": "`ok`, `warning` or `missing`.",
@@ -158,20 +199,28 @@ WORDS: dict[str, dict[str, str]] = {
 
 TITLES = {
     "status": "deploy, resume, rollback, status PIPELINE",
+    "days": "deploy --date FIRST..LAST",
     "runs": "runs",
+    "notice": "webhooks of the form json",
     "plan": "plan",
     "validate": "validate",
     "agent": "agent status",
     "secrets": "secret list",
+    **schedules.TITLES,
+    **stores.TITLES,
     "doctor": "doctor",
 }
 NOTES = {
     "status": "An object. `status` without a pipeline prints a list of such objects.",
+    "days": "An object. When a day has failed, the exit code is 1.",
     "runs": "A list, newest first.",
+    "notice": "An object, [posted](../how-to/notify-a-channel.md) with `Content-Type: application/json`.",
     "plan": "An object.",
     "validate": "An object. With errors, the exit code is 2.",
     "agent": "An object.",
     "secrets": "A list. With `--target kubernetes` each has its `namespace` as well.",
+    **schedules.NOTES,
+    **stores.NOTES,
     "doctor": "A list. When something is missing, the exit code is 2.",
 }
 
@@ -213,6 +262,7 @@ def samples() -> dict[str, Any]:
         kind="deploy",
         reason="",
     )
+    failed = replace(record, state=RunState.FAILED)
     service = ObservedService(
         name="serve",
         fingerprint="",
@@ -234,14 +284,29 @@ def samples() -> dict[str, Any]:
     finding = Finding(name="git-lfs", state="warning", found="not found", advice="apt install git-lfs")
     return {
         "status": status.document(),
+        "days": days(record).document(),
         "runs": [run_document(record, record.state)],
+        "notice": notice_of(Occasion.RECOVERED, record, [failed], None).document(),
         "plan": plan_document(planned, {"e2" * 32})
         | {"removals": [{"name": "old", "reason": "the workflow no longer names it"}]},
         "validate": {"valid": False, "pipeline": None, "problems": [asdict(problem)]},
         "agent": agent(),
         "secrets": [secret_document(ENTRY)],
+        **schedules.samples(START, RUN),
+        **stores.samples(record, DIGEST),
         "doctor": [asdict(finding)],
     }
+
+
+def days(record: RunRecord) -> Backfill:
+    day = replace(record, run=f"{RUN}-20260301", date="2026-03-01", backfill="2026-03-01..2026-03-01")
+    return Backfill(
+        pipeline=record.pipeline,
+        target=record.target,
+        commit=record.commit,
+        cancelled=False,
+        days=(DayRun(day="2026-03-01", record=day, earlier=False),),
+    )
 
 
 ENTRY = Entry(name="weather-service", group=None, keys={"API_TOKEN": START}, namespace="flowers")

@@ -41,7 +41,7 @@ stages:
 ```
 
 Unknown keys, duplicate keys and values of another type are errors. Versions need quotes: YAML reads `3.10`
-as the number 3.1. `schedule`, `store`, `image`, `route`, `autoscale`, `resources` and `kubernetes` are
+as the number 3.1. `image`, `route`, `autoscale`, `resources` and `kubernetes` are
 checked, and have no effect on the target `local`.
 """
 
@@ -52,18 +52,12 @@ SECTIONS = {
     "ResourcesForm": "`stages.NAME.resources`",
     "AutoscaleForm": "`stages.NAME.service.autoscale`",
     "ScheduleForm": "`schedule`",
+    "WebhookForm": "`notify`",
     "KubernetesForm": "`kubernetes`",
     "PlacementForm": "`stages.NAME.kubernetes`",
     "TolerationForm": "`kubernetes.tolerations`",
     "CacheForm": "`kubernetes.cache`",
 }
-
-NOT_YET = {
-    "schedule": "When the workflow is to run by itself. Checked, and not acted on yet.",
-    "store": "Where the outputs of stages are to be kept. Checked; `local` has a folder of its own.",
-    "ScheduleForm": "When the workflow is to run by itself. Checked, and not acted on yet.",
-}
-"""Words for what the code describes and no target does yet."""
 
 OLD = """
 ## Versions "1.0" and "1.1"
@@ -107,7 +101,7 @@ def page() -> str:
     parts = [GENERATED, INTRODUCTION, "\n## The file\n\n", keys(schema)]
     for name, title in SECTIONS.items():
         form = schema["$defs"][name]
-        parts.append(f"\n## {title}\n\n{NOT_YET.get(name, form['description'])}\n\n{keys(form)}")
+        parts.append(f"\n## {title}\n\n{form['description']}\n\n{keys(form)}")
     unknown = set(schema["$defs"]) - set(SECTIONS)
     assert not unknown, f"say where {unknown} belongs in SECTIONS"
     parts.append(f"{OLD}\n{table(['key', 'meaning'], old_rows())}")
@@ -119,7 +113,7 @@ def keys(form: dict[str, Any]) -> str:
     rows = []
     for name, value in form["properties"].items():
         default = "required" if name in required else shown_default(value)
-        rows.append([code(name), kind(value), default, NOT_YET.get(name, value.get("description", ""))])
+        rows.append([code(name), kind(value), default, value.get("description", "")])
     return table(["key", "value", "default", "meaning"], rows)
 
 

@@ -27,6 +27,8 @@ SET = {
     "BODYWORK_STAGE": "The stage's name.",
     "BODYWORK_COMMIT": "The commit, 40 hexadecimal digits.",
     "BODYWORK_TARGET": "`local` or `kubernetes`.",
+    "BODYWORK_DATE": "Only in runs for a day (`deploy --date`, schedules): the day, as YYYY-MM-DD. For a "
+    "service: of the run that rolled it out.",
     "GIT_COMMIT_HASH": "The commit, under the name that projects of 2021-22 look for.",
     "BODYWORK_OUTPUT_NAME": "Where the stage has to write its output `name`.",
     "BODYWORK_INPUT_NAME": "Where the stage finds its input `name`.",
@@ -74,6 +76,7 @@ OURS = {
     "BODYWORK_GATEWAY": "The gateway (NAMESPACE/NAME) for routes of projects that name none. "
     "`deploy --detach` tells its controller so.",
     "BODYWORK_SSH_KEY_FILE": "The default of `--ssh-key-file`.",
+    "BODYWORK_GIT_SECRET": "The default of `--git-secret`.",
     "BODYWORK_LOOPBACK": "`single`: give services no loopback addresses of their own, as on macOS.",
 }
 

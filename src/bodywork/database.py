@@ -30,17 +30,19 @@ class Database:
 
     `migrations` are scripts: each makes schema N+1 out of schema N. All methods raise MachineError
     when the file cannot be used, UsageError when a newer bodywork has written it, and let
-    sqlite3.IntegrityError through.
+    sqlite3.IntegrityError through. `durable`: each write costs an fsync, and outlasts a power cut.
     """
 
-    def __init__(self, path: Path, migrations: Sequence[str]) -> None:
+    def __init__(self, path: Path, migrations: Sequence[str], *, durable: bool = False) -> None:
         self._path = path
         self._lock = threading.Lock()
         with self._mapped():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with _file_lock(path):
-                os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+                _make(path)
                 self._connection = _open(path, migrations)
+                if durable:
+                    self._connection.execute("PRAGMA synchronous = FULL")
 
     def close(self) -> None:
         with self._lock:
@@ -72,6 +74,16 @@ class Database:
             raise
         except (sqlite3.Error, OSError) as error:
             raise _in_words(self._path, error) from error
+
+
+def _make(path: Path) -> None:
+    """An empty file for us alone, if there is none.
+
+    One that is there is not even opened: to close it would let go of the locks that another connection
+    of this process has on it (fcntl(2)), and other processes would take away the log under its feet.
+    """
+    if not path.exists():
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:

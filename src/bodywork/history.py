@@ -47,6 +47,32 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (pipeline, stage)
     );
     """,
+    """
+    ALTER TABLE runs ADD COLUMN date TEXT;
+    ALTER TABLE runs ADD COLUMN backfill TEXT;
+    """,
+    """
+    CREATE TABLE schedules (
+        name TEXT PRIMARY KEY, pipeline TEXT NOT NULL, document TEXT NOT NULL, made REAL NOT NULL,
+        paused REAL, last REAL NOT NULL, tip TEXT NOT NULL, trouble TEXT NOT NULL
+    );
+    CREATE TABLE firings (
+        number INTEGER PRIMARY KEY,
+        schedule TEXT NOT NULL REFERENCES schedules ON DELETE CASCADE,
+        due REAL NOT NULL, cause TEXT NOT NULL, state TEXT NOT NULL, run TEXT NOT NULL,
+        process TEXT NOT NULL, reason TEXT NOT NULL, at REAL NOT NULL, ended REAL
+    );
+    CREATE UNIQUE INDEX times_of_schedule ON firings (schedule, due) WHERE cause = 'time';
+    CREATE INDEX firings_of_schedule ON firings (schedule, number);
+    """,
+    """
+    CREATE TABLE claims (
+        run TEXT NOT NULL REFERENCES runs ON DELETE CASCADE, digest TEXT NOT NULL,
+        PRIMARY KEY (run, digest)
+    );
+    CREATE INDEX claims_of_digest ON claims (digest);
+    CREATE TABLE stores (address TEXT PRIMARY KEY);
+    """,
 )
 """What makes schema N+1 out of schema N; entries are added and never changed."""
 

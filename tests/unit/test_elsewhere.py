@@ -27,8 +27,6 @@ def test_every_setting_without_an_effect_is_said() -> None:
         "autoscale of serve is for clusters: here it has 1 of 5 replicas",
         "what is said under kubernetes is for clusters: it has no effect on this machine",
         "resources are for clusters: nothing limits serve on this machine",
-        "store s3://bucket/x is for clusters: artifacts are kept in the folder of the target local",
-        "schedule 0 6 * * * is not acted on yet: this is one run",
     ]
 
 

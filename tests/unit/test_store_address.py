@@ -97,4 +97,4 @@ def test_a_missing_package_is_said_with_what_installs_it(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "obstore", None)
     with pytest.raises(MachineError, match="need the package obstore") as raised:
         ObjectStore(Address.parse("s3://models/iris"), {})
-    assert raised.value.hint == "pip install 'bodywork[kubernetes]'"
+    assert raised.value.hint == "install it: pip install 'bodywork[stores]'"

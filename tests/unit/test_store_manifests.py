@@ -3,7 +3,7 @@
 from bodywork.artifacts.address import Address
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.manifests import store
-from bodywork.targets.kubernetes.manifests.bring import Wanted, brought
+from bodywork.targets.kubernetes.manifests.bring import Wanted, brought, runs_read
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.store.store import is_default
 
@@ -58,3 +58,13 @@ def test_the_default_storage_class_is_told_by_its_annotation() -> None:
     default = {"storageclass.kubernetes.io/is-default-class": "true"}
     assert is_default({"metadata": {"annotations": default}})
     assert not is_default({"metadata": {}})
+
+
+def test_the_runs_that_pods_fetch_from_are_known_from_their_deployment() -> None:
+    wanted = Wanted(name="model", file="model.joblib", key="iris/r-1/train/1/model", digest="file:00")
+    container = brought([wanted], store.address("iris", store.READ_PORT), SETTINGS, secret=store.READER)
+    env = [{"name": name, "value": value} for name, value in container.variables.items()]
+    plain = {"name": "other", "env": [{"name": "SECRET", "valueFrom": {}}]}
+    pod = {"initContainers": [plain, {"name": "bring", "env": env}, {"name": "bare"}]}
+    assert runs_read({"spec": {"template": {"spec": pod}}}) == {"r-1"}
+    assert runs_read({"spec": {"template": {"spec": {}}}}) == set()

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 import sshd
-from tool import Repository, Tool
+from tool import Repository, Tool, wait_for
 
 PROJECT = {
     "bodywork.yaml": 'version: "2"\nname: flowers\npython: "3.11"\nstages:\n  one: {run: one.py}\n',
@@ -118,6 +118,60 @@ def test_a_script_trusts_by_fingerprint(tool: Tool, server: sshd.SshServer, bare
     tool.good("git", "trust", server.host, "--fingerprint", sshd.fingerprint(server.host_keys[0]))
     assert "known already" in tool.good("git", "trust", server.host).out
     assert tool.good("plan", server.url(bare))
+
+
+@needs_sshd
+def test_a_key_out_of_a_secret(tool: Tool, server: sshd.SshServer, bare: Path) -> None:
+    server.trust()
+    tool.extra["GIT_SSH_COMMAND"] = server.configure(key=server.other)
+    url, key = server.url(bare), ("flowers-git", "SSH_PRIVATE_KEY")
+    missing = tool("deploy", url, "--git-secret", "flowers-git")
+    assert missing.code == 2 and "there is no secret flowers-git" in missing.err
+    tool.good("secret", "set", *key, "--from-file", str(server.other))
+    wrong = tool("deploy", url, "--git-secret", "flowers-git")
+    assert wrong.code == 2 and "does not open it" in wrong.err
+    tool.good("secret", "set", *key, "--from-file", str(server.key))
+    assert tool.good("deploy", url, "--git-secret", "flowers-git")
+    assert tool.good("validate", url, "--ref", "main", "--git-secret", "flowers-git")
+    tool.extra["BODYWORK_GIT_SECRET"] = "flowers-git"
+    assert tool.good("plan", url)
+    both = tool("plan", url, "--ssh-key-file", str(server.key))
+    assert both.code == 2
+    assert "--ssh-key-file and --git-secret are two ways to open the repository" in both.err
+
+
+@needs_sshd
+def test_a_schedule_keeps_the_name_of_the_secret(tool: Tool, server: sshd.SshServer, bare: Path) -> None:
+    server.trust()
+    tool.extra["GIT_SSH_COMMAND"] = server.configure(key=server.other)
+    tool.good("secret", "set", "flowers-git", "SSH_PRIVATE_KEY", "--from-file", str(server.key))
+    tool.good("schedule", server.url(bare), "--cron", "0 6 1 1 *", "--git-secret", "flowers-git")
+    tool.good("schedule", "run-now", "flowers")
+    found = wait_for(
+        lambda: [one for one in tool.good("runs", "--output", "json").json if one["state"] == "succeeded"]
+    )
+    assert found[0]["date"] is not None
+
+
+def test_a_token_out_of_a_secret(tool: Tool, web: str, tmp_path: Path) -> None:
+    """By https; and where the address and the secret do not fit, that is said."""
+    tool.cache = tmp_path / "cache"
+    assert tool.told("secret", "set", "flowers-git", "PASSWORD", text=f"{TOKEN}old").code == 0
+    assert tool.told("secret", "set", "flowers-git", "USERNAME", text="me").code == 0
+    expired = tool("deploy", f"http://{web}", "--git-secret", "flowers-git")
+    assert expired.code == 2
+    assert "wrong or has expired" in expired.err
+    assert "give it to the secret (bodywork secret set flowers-git PASSWORD)" in expired.err
+    assert tool.told("secret", "set", "flowers-git", "PASSWORD", text=TOKEN).code == 0
+    answers = [expired, tool.good("deploy", f"http://{web}", "--git-secret", "flowers-git")]
+    by_ssh = tool("plan", "git@git.invalid:team/flowers", "--git-secret", "flowers-git")
+    assert by_ssh.code == 2
+    assert "has no SSH_PRIVATE_KEY, which opens repositories by ssh; it has PASSWORD, USERNAME" in by_ssh.err
+    forms = (TOKEN, base64.b64encode(f"me:{TOKEN}".encode()).decode())
+    kept = [path for root in (tool.home, tool.cache) for path in root.rglob("*") if path.is_file()]
+    for form in forms:
+        assert not any(form in answer.out + answer.err for answer in answers)
+        assert [p for p in kept if form.encode() in p.read_bytes() and "secrets" not in p.parts] == []
 
 
 def test_a_key_that_ssh_would_not_take(tool: Tool, tmp_path: Path) -> None:

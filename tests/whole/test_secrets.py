@@ -235,12 +235,9 @@ def test_a_changed_value_takes_effect_when_a_service_starts_again(tool: Tool, re
     )
     tool.good("deploy", str(repository.path))
     url = tool.good("status", "demo", "-o", "json").json["services"][0]["url"]
-    assert (
-        tool.told("secret", "set", "weather", "API_TOKEN", text="second value").out
-        == "changed weather/API_TOKEN\n"
-    )
-    planned = tool.good("plan", str(repository.path), "-o", "json").json
-    assert [stage["action"] for stage in planned["stages"]] == ["keep"]
+    changed = tool.told("secret", "set", "weather", "API_TOKEN", text="second value")
+    assert changed.out == "changed weather/API_TOKEN\n"
+    assert "service serve of demo has the old value until it starts again\n" in changed.err
     assert get(url) == "first value"
     tool.good("agent", "stop")
     tool.good("agent", "start")
@@ -253,3 +250,36 @@ def test_a_changed_value_takes_effect_when_a_service_starts_again(tool: Tool, re
 
     assert wait_for(answers) == "second value"
     assert "second" not in json.dumps(tool.good("agent", "status", "-o", "json").json)
+
+
+def test_a_deploy_rolls_out_a_service_whose_secret_was_changed(tool: Tool, repository: Repository) -> None:
+    tool.told("secret", "set", "weather", "API_TOKEN", text="first value")
+    tool.told("secret", "set", "other", "API_TOKEN", text="first value")
+    stage = "{{run: serve.py, secrets: {{API_TOKEN: {}}}, service: {{port: 5000}}}}"
+    stages = f"  one: {stage.format('weather')}\n  two: {stage.format('other')}\n"
+    repository.commit(
+        {
+            "bodywork.yaml": f"{HEAD}workflow: one, two\nstages:\n{stages}",
+            "serve.py": 'import os\ntoken = os.environ["API_TOKEN"]\n' + SERVER,
+        }
+    )
+
+    def planned() -> list[tuple[str, str]]:
+        plan = tool.good("plan", str(repository.path), "-o", "json").json
+        return [(stage["action"], stage["reason"]) for stage in plan["stages"]]
+
+    kept = ("keep", "same files, packages, settings and inputs")
+    tool.good("deploy", str(repository.path))
+    assert planned() == [kept, kept]
+    assert "of demo" not in tool.told("secret", "set", "third", "API_TOKEN", text="1st value").err
+    tool.told("secret", "set", "weather", "API_TOKEN", text="second value")
+    assert planned() == [
+        ("replace", "secret weather/API_TOKEN was changed since it was rolled out"),
+        kept,
+    ]
+    services = tool.good("deploy", str(repository.path), "-o", "json").json["services"]
+    assert [get(one["url"]) for one in services] == ["second value", "first value"]
+    assert planned() == [kept, kept]
+    tool.told("secret", "set", "other", "API_TOKEN", text="third value")
+    services = tool.good("deploy", str(repository.path), "--only", "two", "-o", "json").json["services"]
+    assert [get(one["url"]) for one in services] == ["second value", "third value"]

@@ -1,4 +1,4 @@
-"""The tutorial, followed to the letter: each command prints what the page says."""
+"""The tutorials, followed to the letter: each command prints what the page says."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pytest
 import tutorial
 from tool import Tool
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "tutorial" / "first-project.md"
+PAGES = Path(__file__).resolve().parents[2] / "docs" / "tutorial"
 
 
 @pytest.mark.slow
 @pytest.mark.network
-def test_the_tutorial_prints_what_it_says(tool: Tool) -> None:
-    tutorial.check(tool, list(tutorial.steps(PAGE.read_text())))
+@pytest.mark.parametrize("page", ["first-project.md", "retrain-every-night.md"])
+def test_the_tutorial_prints_what_it_says(tool: Tool, page: str) -> None:
+    tutorial.check(tool, list(tutorial.steps((PAGES / page).read_text())))

@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bodywork.app.cluster_check import Place, missing_keys, not_in_clusters, unpublished, unserved_routes
+from bodywork.app.cluster_check import (
+    Place,
+    ages,
+    missing_keys,
+    not_in_clusters,
+    unpublished,
+    unserved_routes,
+    value_of,
+)
 from bodywork.app.cluster_logs import ClusterLogs
 from bodywork.app.cluster_stop import Stopping
-from bodywork.app.git_key import ssh_files
+from bodywork.app.git_access import GitAccess
+from bodywork.app.git_key import files_for_pods
 from bodywork.app.parts import Parts
+from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
-from bodywork.errors import BusyError, UsageError
+from bodywork.errors import BusyError, NotFoundError, UsageError
 from bodywork.run.ledger import RunRecord
-from bodywork.run.plan import Plan
+from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.batch.jobs import complete, failed
@@ -34,7 +44,7 @@ from bodywork.targets.kubernetes.records.records import ClusterRecords
 from bodywork.targets.kubernetes.secrets import git_credential
 from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
-from bodywork.targets.kubernetes.store import store
+from bodywork.targets.kubernetes.store import outside, store
 from bodywork.targets.kubernetes.store.location import Location, find
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
 from bodywork.targets.kubernetes.target import Records as TargetRecords
@@ -45,18 +55,18 @@ AWAY = 600.0
 
 class ClusterSite:
     """A cluster as a place where pipelines run. `project` is the one that is deployed, when there is one,
-    and `ssh_key` the file of the key that opens its repository.
+    and `access` what opens its repository.
     """
 
     name = KUBERNETES
 
     def __init__(
-        self, parts: Parts, where: Where, project: Project | None = None, *, ssh_key: str | None = None
+        self, parts: Parts, where: Where, project: Project | None = None, *, access: GitAccess | None = None
     ) -> None:
         self._parts = parts
-        self._ssh_key = ssh_key
+        self._access = access or GitAccess()
         self._where = where
-        self._run, self._erased = "", False
+        self._erased = False
         self._projects = {project.name: project} if project else {}
         self._api = Api.open(parts.ours, context=where.context, patience=AWAY, note=parts.note)
         namespace = where.namespace or (self._settings(project).namespace if project else None)
@@ -78,10 +88,18 @@ class ClusterSite:
         hidden = await unpublished(self._api, project, self._settings(project))
         return [*not_in_clusters(project), *unknown, *hidden]
 
-    async def review(self, plan: Plan) -> Sequence[str]:
+    async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
         settings = self._settings(plan.project)
         lacking = await store.lacks(self._api, plan, settings, self._parts.ours)
         return [*filter(None, [lacking]), *await unserved_routes(self._api, plan.project, settings)]
+
+    async def outdated(self, project: Project, observed: Mapping[str, ObservedService]) -> Mapping[str, str]:
+        asked = asked_for(project, observed)
+        changed = await ages(self._api, project, self._settings(project).namespace, asked)
+        return await outdated(self.records, project, observed, changed)
+
+    async def secret(self, project: Project, name: str, key: str) -> str:
+        return await value_of(self._api, project, self._settings(project).namespace, name, key)
 
     async def files(self, plan: Plan) -> Path | None:
         """None: an earlier command has left them in the cluster. Otherwise out of Git, and its errors."""
@@ -110,7 +128,7 @@ class ClusterSite:
                 note=self._parts.note,
                 credential=self._credential,
             ),
-            records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self._keep_log),
+            records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self.records.keep_log),
         )
 
     @asynccontextmanager
@@ -118,7 +136,7 @@ class ClusterSite:
         self, pipeline: str, run: str, *, wait: bool = False, cancel: asyncio.Event | None = None
     ) -> AsyncIterator[None]:
         await self._make_namespace(pipeline)
-        lease, self._run = await self._lease(pipeline), run
+        lease = await self._lease(pipeline)
 
         def lost() -> None:
             self._api.refuse_writes(lambda: BusyError(f"run {run} is carried out by another command now"))
@@ -181,11 +199,23 @@ class ClusterSite:
 
         async def goes_on() -> bool:
             held = await self.holder(record.pipeline)
-            return held is not None and held.run == record.run
+            return held is not None and held.carries(record.run)
 
         chunks = found.follow(record, stages, goes_on) if follow else found.read(record, stages)
         async for chunk in chunks:
             yield chunk
+
+    async def fetch(self, plan: Plan, digest: str, into: Path) -> None:
+        location = await self._locate(plan.pipeline, digest)
+        if location is None:
+            raise NotFoundError(f"no run of {plan.pipeline} on record has made artifact {digest}")
+        made = await self.records.plan(location.run)
+        namespace = await self.records.namespace(location.run)
+        await outside.fetch(self._api, made, namespace, location, digest, into, self._parts.ours)
+
+    async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
+        """Not told: stores in clusters may be out of reach from here."""
+        return {}
 
     async def sweep(self, record: RunRecord) -> None:
         """Kubernetes deletes ended Jobs by itself."""
@@ -217,11 +247,8 @@ class ClusterSite:
     async def _credential(self, plan: Plan) -> str | None:
         """The Secret with which pods fetch a project that is too big to be sent."""
         namespace = self._settings(plan.project).namespace
-        files = await ssh_files(self._parts, plan.source.repository, self._ssh_key)
+        files = await files_for_pods(self._parts, plan.source.repository, self._access)
         return await git_credential.ensure(self._api, plan, namespace, files)
-
-    async def _keep_log(self, stage: str, text: bytes) -> None:
-        await self.records.keep_log(self._run, stage, text)
 
     async def _project(self, pipeline: str) -> Project:
         if pipeline not in self._projects:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import difflib
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -13,6 +14,7 @@ from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import SECRET, Object
 from bodywork.targets.kubernetes.manifests.route import takes_prefix_off
 from bodywork.targets.kubernetes.manifests.variables import secret_name
+from bodywork.targets.kubernetes.secrets.kept_secrets import changes
 from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
 
@@ -53,6 +55,31 @@ async def missing_keys(api: Api, project: Project, place: Place, only: Collectio
     return []
 
 
+async def ages(
+    api: Api, project: Project, namespace: str, asked: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], float]:
+    """When keys were changed, as far as that can be seen, in seconds since the epoch."""
+    found: dict[tuple[str, str], float] = {}
+    try:
+        for name in sorted({secret for secret, _ in asked}):
+            there = await api.get(SECRET, secret_name(project, name), namespace)
+            times = changes(there) if there else {}
+            found |= {(secret, key): times[key] for secret, key in asked if secret == name and key in times}
+    except ForbiddenError:  # what is kept from us cannot be compared
+        return {}
+    return found
+
+
+async def value_of(api: Api, project: Project, namespace: str, secret: str, key: str) -> str:
+    """The value of a key, as it is now. Raises NotFoundError, ForbiddenError."""
+    name = secret_name(project, secret)
+    found = await api.get(SECRET, name, namespace)
+    if key not in _keys(found):
+        raise NotFoundError(f"namespace {namespace} has no secret {name} with a key {key}")
+    value: str = base64.b64decode((found or {})["data"][key]).decode(errors="replace")
+    return value
+
+
 async def unserved_routes(api: Api, project: Project, settings: Settings) -> list[str]:
     """What the routes of a project of today lack, without which it would fail for certain."""
     lacking = "" if takes_prefix_off(project) else await Routes(api=api, settings=settings).lacks(project)
@@ -78,6 +105,9 @@ def _users(project: Project, only: Collection[str] | None) -> dict[tuple[str, st
     for stage in stages:
         for named in stage.secrets:
             users.setdefault((named.secret, named.variable), []).append(stage.name)
+    for webhook in project.notify:
+        if webhook.secret:
+            users.setdefault((webhook.secret, webhook.key), []).append("notify")
     return users
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,8 +12,9 @@ from bodywork.app.parts import Parts
 from bodywork.app.where import Where
 from bodywork.errors import ForbiddenError, UsageError
 from bodywork.secret import Entry
+from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import NAMESPACE
+from bodywork.targets.kubernetes.kinds import DEPLOYMENT, NAMESPACE, Object
 from bodywork.targets.kubernetes.manifests.namespace import empty
 from bodywork.targets.kubernetes.secrets.kept_secrets import KeptSecrets, checked
 from bodywork.targets.kubernetes.settings import checked_namespace
@@ -40,6 +41,19 @@ class ClusterKeeper:
         async def work(api: Api) -> dict[str, bool]:
             await self._make(api, namespace)
             return await KeptSecrets(api=api, namespace=namespace).set(secret, values, group, now=time.time())
+
+        return self._with(work)
+
+    def users(self, secret: str, keys: Collection[str], group: str | None) -> list[str]:
+        name, namespace = checked(secret, group, keys), self._namespace()
+        wanted = {(name, key) for key in keys}
+
+        async def work(api: Api) -> list[str]:
+            try:
+                found = await api.list(DEPLOYMENT, namespace, labels={labels.MANAGED_BY: labels.MANAGER})
+            except ForbiddenError:  # who sets secrets need not be allowed to see who uses them
+                return []
+            return sorted(map(_said, filter(lambda one: wanted & _refers_to(one), found)))
 
         return self._with(work)
 
@@ -87,3 +101,16 @@ class ClusterKeeper:
                 return await work(api)
 
         return asyncio.run(call())
+
+
+def _refers_to(deployment: Object) -> set[tuple[str, str]]:
+    """The keys of Secrets that its pods get as variables."""
+    containers = deployment["spec"]["template"]["spec"]["containers"]
+    entries = [entry for one in containers for entry in one.get("env") or ()]
+    found = [entry["valueFrom"].get("secretKeyRef") for entry in entries if "valueFrom" in entry]
+    return {(one["name"], one["key"]) for one in found if one}
+
+
+def _said(deployment: Object) -> str:
+    marks = deployment["metadata"]["labels"]
+    return f"{marks[labels.STAGE]} of {marks[labels.PIPELINE]}"

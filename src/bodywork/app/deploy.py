@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from bodywork.app.checkout import Checkout, check_out, index_date, lock_environments
 from bodywork.app.execution import Outcome, Watcher, carry_out, new_run, record_of
+from bodywork.app.git_access import GitAccess, git_for
 from bodywork.app.parts import Parts
 from bodywork.app.past import left_by, newest_artifacts
 from bodywork.app.site import Site
@@ -18,7 +19,7 @@ from bodywork.app.sites import open_site
 from bodywork.app.where import LOCAL, Where
 from bodywork.environment import Lock
 from bodywork.errors import UsageError
-from bodywork.run.plan import Plan, make_plan
+from bodywork.run.plan import ObservedService, Plan, make_plan
 from bodywork.run.states import RunState
 from bodywork.spec.model import Project
 from bodywork.targets.base import Target
@@ -29,7 +30,7 @@ SILENCE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked to deploy, and how."""
+    """What the user asked to deploy, and how; `scheduled_as` is the id that a schedule has given the run."""
 
     repository: str = "."
     ref: str | None = None
@@ -41,8 +42,10 @@ class Request:
     wait: bool = False
     offline: bool = False
     pass_env: frozenset[str] = frozenset()
-    ssh_key: str | None = None
+    access: GitAccess = field(default_factory=GitAccess)
     detach: bool = False
+    date: date | None = None
+    scheduled_as: str | None = None
 
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
@@ -51,7 +54,8 @@ def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
 
     async def work() -> Plan:
         async with open_site(parts, request.where, checkout.project) as site:
-            planned, _ = await _plan(parts, site, request, checkout, new_run(), watcher)
+            ground = await ground_of(parts, site, request, checkout, watcher)
+            planned = await plan_on(site, request, ground, new_run())
             for sentence in await site.review(planned):
                 watcher.warning(sentence)
             return planned
@@ -72,25 +76,28 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
     ResolutionError before anything has run. A run of chosen stages (`only`) makes no release.
     """
     checkout = check_out_request(parts, request, watcher)
-    run, pipeline = new_run(), checkout.project.name
+    run, pipeline = request.scheduled_as or new_run(), checkout.project.name
 
     async def work() -> Outcome:
         cancel = asyncio.Event()
         async with (
-            _site(parts, request, checkout.project) as site,
+            site_for(parts, request, checkout.project) as site,
             site.hold(pipeline, run, wait=request.wait, cancel=cancel),
         ):
-            planned, tree = await _plan(parts, site, request, checkout, run, watcher)
-            target = await site.target(pipeline, tree=tree, pass_env=request.pass_env)
-            await _refuse_in_vain(site, planned)
-            await _clean_up_after_others(site, target, pipeline)
-            _say_what_is_built(parts, site, planned, watcher)
+            ground = await ground_of(parts, site, request, checkout, watcher)
+            planned = await plan_on(site, request, ground, run)
+            target = await site.target(pipeline, tree=ground.tree, pass_env=request.pass_env)
+            await refuse_in_vain(site, planned)
+            await clean_up_after_others(site, target, pipeline)
+            say_what_is_built(parts, site, planned, watcher)
             watcher.planned(planned)
-            await site.records.begin(record_of(planned, "deploy"), planned)
+            await site.records.begin(
+                record_of(planned, "schedule" if request.scheduled_as else "deploy"), planned
+            )
             if request.detach:
                 return await _leave(site, target, planned)
             return await carry_out(
-                site.records,
+                site,
                 planned,
                 target,
                 watcher,
@@ -105,9 +112,9 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
 
 
 @asynccontextmanager
-async def _site(parts: Parts, request: Request, project: Project) -> AsyncIterator[Site]:
+async def site_for(parts: Parts, request: Request, project: Project) -> AsyncIterator[Site]:
     """The site that a request names. Raises UsageError for options that it does not have."""
-    async with open_site(parts, request.where, project, ssh_key=request.ssh_key) as site:
+    async with open_site(parts, request.where, project, access=request.access) as site:
         site.check_options(detach=request.detach, pass_env=request.pass_env)
         yield site
 
@@ -122,7 +129,7 @@ async def _leave(site: Site, target: Target, planned: Plan) -> Outcome:
     return Outcome(pipeline=planned.pipeline, run=planned.run, state=RunState.RUNNING, reason="")
 
 
-def _say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher) -> None:
+def say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher) -> None:
     """Environments are built on this machine for its own target alone."""
     if site.name == LOCAL and (missing := unbuilt(parts, planned)):
         what = "1 environment" if len(missing) == 1 else f"{len(missing)} environments"
@@ -131,7 +138,7 @@ def _say_what_is_built(parts: Parts, site: Site, planned: Plan, watcher: Watcher
 
 def check_out_request(parts: Parts, request: Request, watcher: Watcher) -> Checkout:
     """The project that a request names; says which commit that is. Raises the errors of `check_out`."""
-    git = parts.git_with(request.ssh_key)
+    git = git_for(parts, request.access, request.repository)
     checkout = check_out(git, request.repository, ref=request.ref, file=request.file, offline=request.offline)
     for warning in checkout.warnings:
         watcher.warning(str(warning))
@@ -144,59 +151,94 @@ def check_out_request(parts: Parts, request: Request, watcher: Watcher) -> Check
     return checkout
 
 
-async def _plan(
-    parts: Parts, site: Site, request: Request, checkout: Checkout, run: str, watcher: Watcher
-) -> tuple[Plan, Path]:
-    """The plan, and the folder with the commit's files."""
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What all runs of a commit stand on: `tree` holds its files, `environments` are digests by stage."""
+
+    checkout: Checkout
+    tree: Path
+    environments: Mapping[str, str]
+
+
+async def ground_of(
+    parts: Parts, site: Site, request: Request, checkout: Checkout, watcher: Watcher
+) -> Ground:
+    """Check the project, lay out its files and lock its environments."""
     project = checkout.project
     _check_only(project.steps, request.only)
     for sentence in await site.check(project, request.only):
         watcher.note(sentence)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
     locks = await lock_all(parts, request, checkout, tree, watcher)
-    known = await newest_artifacts(site.records, project.name, site.name) if request.only else {}
-    planned = make_plan(
+    return Ground(
+        checkout=checkout, tree=tree, environments={name: lock.digest for name, lock in locks.items()}
+    )
+
+
+async def plan_on(
+    site: Site,
+    request: Request,
+    ground: Ground,
+    run: str,
+    *,
+    observed: Mapping[str, ObservedService] | None = None,
+) -> Plan:
+    """The plan of one run, for the request's day. `observed` is what the target has (None: look)."""
+    project, day = ground.checkout.project, f"{request.date}" if request.date else None
+    known = await _made_before(site, project, request.only, day) if request.only else {}
+    if observed is None:
+        observed = await (await site.target(project.name)).observe(project.name)
+    return make_plan(
         run=run,
         target=site.name,
         project=project,
-        source=checkout.source,
-        environments={name: lock.digest for name, lock in locks.items()},
-        observed=await (await site.target(project.name)).observe(project.name),
+        source=ground.checkout.source,
+        environments=ground.environments,
+        observed=observed,
         only=request.only,
         known=known,
+        outdated=await site.outdated(project, observed),
+        date=day,
     )
-    return planned, tree
+
+
+async def _made_before(
+    site: Site, project: Project, only: frozenset[str], day: str | None
+) -> dict[tuple[str, str], str]:
+    """Artifacts that chosen stages may read of earlier runs; nothing is looked up if they read none."""
+    read = {wanted.stage for stage in project.stages if stage.name in only for wanted in stage.inputs}
+    return await newest_artifacts(site.records, project.name, site.name, day) if read - only else {}
 
 
 async def lock_all(
     parts: Parts, request: Request, checkout: Checkout, tree: Path, watcher: Watcher
 ) -> dict[str, Lock]:
     """The locks of all stages; says which packages those are, and what is odd about them."""
-    date = await asyncio.to_thread(index_date, checkout, request.as_of, tree=tree)
-    if date.warning:
-        watcher.warning(date.warning)
-    if date.note:
-        watcher.note(date.note)
+    index = await asyncio.to_thread(index_date, checkout, request.as_of, tree=tree)
+    if index.warning:
+        watcher.warning(index.warning)
+    if index.note:
+        watcher.note(index.note)
     folder = checkout.source.folder
     locking = asyncio.ensure_future(
-        lock_environments(parts.environments, checkout.project, tree=tree, folder=folder, as_of=date.at)
+        lock_environments(parts.environments, checkout.project, tree=tree, folder=folder, as_of=index.at)
     )
     if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
-        watcher.note(f"resolving packages as of {f'{date.at:%Y-%m-%d}' if date.at else 'now'}")
+        watcher.note(f"resolving packages as of {f'{index.at:%Y-%m-%d}' if index.at else 'now'}")
     locks = await locking
     for text in sorted({warning for lock in locks.values() for warning in lock.warnings}):
         watcher.warning(text)
     return locks
 
 
-async def _refuse_in_vain(site: Site, planned: Plan) -> None:
+async def refuse_in_vain(site: Site, planned: Plan) -> None:
     """Raises UsageError for what would fail for certain."""
-    if lacking := await site.review(planned):
+    if lacking := await site.review(planned, before_run=True):
         first, *rest = lacking
         raise UsageError(first, hint=" ".join(rest) or None)
 
 
-async def _clean_up_after_others(site: Site, target: Target, pipeline: str) -> None:
+async def clean_up_after_others(site: Site, target: Target, pipeline: str) -> None:
     """End what earlier, interrupted runs of the pipeline have left running."""
     for record in await site.records.runs(pipeline, limit=20):
         if record.state is RunState.RUNNING and record.target == target.name:

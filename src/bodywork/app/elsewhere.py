@@ -23,7 +23,3 @@ def not_here(project: Project) -> Iterator[str]:
     limited = [stage.name for stage in project.stages if stage.resources != Resources()]
     if limited:
         yield f"resources are for clusters: nothing limits {', '.join(limited)} on this machine"
-    if project.store is not None:
-        yield f"store {project.store} is for clusters: artifacts are kept in the folder of the target local"
-    if project.schedule is not None:
-        yield f"schedule {project.schedule.cron} is not acted on yet: this is one run"

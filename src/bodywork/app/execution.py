@@ -6,13 +6,15 @@ import asyncio
 import secrets
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, Protocol
 
+from bodywork.app.notices import tell_end, tell_of_interrupted
 from bodywork.app.records import Records
+from bodywork.app.site import Site
 from bodywork.process import adopt_orphans
 from bodywork.run.engine import execute
 from bodywork.run.events import (
@@ -62,7 +64,9 @@ def new_run() -> str:
     return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
-def record_of(planned: Plan, kind: Literal["deploy", "rollback"]) -> RunRecord:
+def record_of(
+    planned: Plan, kind: Literal["deploy", "schedule", "rollback"], *, backfill: str | None = None
+) -> RunRecord:
     return RunRecord(
         run=planned.run,
         pipeline=planned.pipeline,
@@ -75,11 +79,13 @@ def record_of(planned: Plan, kind: Literal["deploy", "rollback"]) -> RunRecord:
         ended=None,
         kind=kind,
         reason="",
+        date=planned.date,
+        backfill=backfill,
     )
 
 
 async def carry_out(
-    records: Records,
+    site: Site,
     planned: Plan,
     target: Target,
     watcher: Watcher,
@@ -89,29 +95,60 @@ async def carry_out(
     past: Sequence[Event] = (),
     fail_fast: bool = False,
     release: bool = True,
+    tell: bool = True,
 ) -> Outcome:
     """Run the engine, recording each event before anything is done upon it.
 
     `cancel` is set by signals too, unless they mean something else (not `signals`). With `release`,
     what the services serve after a good end is recorded as a release, together with that end: no
-    crash comes between them.
+    crash comes between them. With `tell`, webhooks of the project are told of the end, and of one of
+    the run before that nobody has seen.
     """
     adopt_orphans()
-    end: RunEnded | None = None
-    with _set_by_signals(cancel) if signals else nullcontext():
-        run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
-        async with aclosing(run) as events:
-            async for event in events:
-                made = None
-                if isinstance(event, RunEnded):
-                    end = event
-                    if release and event.state is RunState.SUCCEEDED:
-                        made = await _release_of(planned, target)
-                await _record(records, planned.run, event, made)
-                watcher.event(event)
+    say = watcher.warning
+    before = asyncio.ensure_future(
+        tell_of_interrupted(site, planned.project, planned.run, say) if tell and not past else _nothing()
+    )
+    try:
+        with set_by_signals(cancel) if signals else nullcontext():
+            run = execute(planned, target, past=past, fail_fast=fail_fast, cancel=cancel)
+            end, stage = await _follow(run, site.records, planned, target, watcher, release)
+        await before
+    finally:
+        before.cancel()
+    if tell:
+        await tell_end(site, planned.project, planned.run, say, stage=stage, past=past)
+    return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
+
+
+async def _nothing() -> None:
+    return None
+
+
+async def _follow(
+    run: AsyncGenerator[Event, None],
+    records: Records,
+    planned: Plan,
+    target: Target,
+    watcher: Watcher,
+    release: bool,
+) -> tuple[RunEnded, str | None]:
+    """Record and show the events. Gives the last one, and the first stage that failed."""
+    end, failed = None, None
+    async with aclosing(run) as events:
+        async for event in events:
+            made = None
+            if isinstance(event, RunEnded):
+                end = event
+                if release and event.state is RunState.SUCCEEDED:
+                    made = await _release_of(planned, target)
+            elif isinstance(event, StageEnded) and event.state is StageState.FAILED:
+                failed = failed or event.stage
+            await _record(records, planned.run, event, made)
+            watcher.event(event)
     if end is None:
         raise RuntimeError(f"run {planned.run} has no end")
-    return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
+    return end, failed
 
 
 async def _record(records: Records, run: str, event: Event, made: Release | None) -> None:
@@ -124,7 +161,7 @@ async def _record(records: Records, run: str, event: Event, made: Release | None
 
 
 @contextmanager
-def _set_by_signals(cancel: asyncio.Event) -> Iterator[None]:
+def set_by_signals(cancel: asyncio.Event) -> Iterator[None]:
     """Let Ctrl-C, SIGTERM and the end of the terminal set the event, unless they are ignored (nohup)."""
     loop = asyncio.get_running_loop()
     usual = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)

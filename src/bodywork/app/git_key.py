@@ -1,23 +1,30 @@
-"""The key that pods fetch a big project with: the one that the user named, and the keys of its host."""
+"""What pods fetch a big project with: the key or token that the user named, and the keys of the host."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
 
+from bodywork.app.git_access import GitAccess, key_in, token_in
 from bodywork.app.parts import Parts
 from bodywork.errors import UsageError
 from bodywork.git import hosts, ssh
 from bodywork.git.location import parse
-from bodywork.targets.kubernetes.secrets.git_credential import SshFiles
+from bodywork.targets.kubernetes.secrets.git_credential import SshFiles, Token
 
 
-async def ssh_files(parts: Parts, repository: str, key: str | None) -> SshFiles | None:
-    """None: no key was named, or the repository is not reached by ssh.
+async def files_for_pods(parts: Parts, repository: str, access: GitAccess) -> SshFiles | Token | None:
+    """None: nothing was named that opens an address like this.
 
     Raises UsageError for a key that pods could not use, and NotFoundError.
     """
-    if key is None or parse(repository).scheme != "ssh":
+    scheme, key = parse(repository).scheme, access.ssh_key
+    if access.secret is not None and scheme in ("https", "http"):
+        found = token_in(parts, access.secret)
+        return Token(user=found.user, password=found.password or "")
+    if access.secret is not None and scheme == "ssh":
+        key = key_in(parts, access.secret)
+    if key is None or scheme != "ssh":
         return None
     return await asyncio.to_thread(_read, parts, repository, key)
 

@@ -8,7 +8,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,11 +17,13 @@ from bodywork.app.elsewhere import not_here
 from bodywork.app.lock import hold, holder
 from bodywork.app.log_files import follow_files
 from bodywork.app.records import LocalRecords
+from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.secrets import require
 from bodywork.app.site import Chunk, Holder
+from bodywork.app.stores import IMPATIENCE, in_words, lacks, sizes
 from bodywork.errors import UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
-from bodywork.run.plan import Plan
+from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
 
 if TYPE_CHECKING:
@@ -53,6 +55,15 @@ class LocalSite:
         require(self._parts, project, only)
         return list(not_here(project))
 
+    async def outdated(self, project: Project, observed: Mapping[str, ObservedService]) -> Mapping[str, str]:
+        secrets, group = self._parts.secrets, project.secrets_group
+        keys = [key for key in asked_for(project, observed) if secrets.has(*key, group)]
+        changed = {key: secrets.path(*key, group).stat().st_mtime for key in keys}
+        return await outdated(self.records, project, observed, changed)
+
+    async def secret(self, project: Project, name: str, key: str) -> str:
+        return self._parts.secrets.read(name, key, project.secrets_group)
+
     async def files(self, plan: Plan) -> Path | None:
         """Out of the mirror: no network is needed."""
 
@@ -62,8 +73,21 @@ class LocalSite:
 
         return await asyncio.to_thread(laid_out)
 
-    async def review(self, plan: Plan) -> Sequence[str]:
-        return []
+    async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
+        try:
+            lacking = await asyncio.to_thread(lacks, self._parts.stores, plan, writing=before_run)
+        except UnreachableError as error:
+            if before_run:
+                raise
+            lacking = in_words(error)
+        return [lacking] if lacking else []
+
+    async def fetch(self, plan: Plan, digest: str, into: Path) -> None:
+        await asyncio.to_thread(self._parts.stores.to_read(plan).get, digest, into)
+
+    async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
+        store = self._parts.stores.to_read(plan, patience=IMPATIENCE)
+        return await asyncio.to_thread(sizes, store, digests)
 
     async def target(
         self, pipeline: str, *, tree: Path | None = None, pass_env: frozenset[str] = frozenset()
@@ -124,8 +148,8 @@ class LocalSite:
 
     async def _goes_on(self, record: RunRecord) -> bool:
         """Whether the run is in progress."""
-        held = holder(self._lock(record.pipeline))
-        return held is not None and held.run == record.run
+        held = await self.holder(record.pipeline)
+        return held is not None and held.carries(record.run)
 
     def _lock(self, pipeline: str) -> Path:
         return self._parts.home.pipeline_lock(NAME, pipeline)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
+import secrets
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,6 +60,27 @@ class Home:
         return self.state / "artifacts"
 
     @property
+    def artifact_turns(self) -> Path:
+        return self.state / "artifact-turns"
+
+    @property
+    def owner(self) -> str:
+        """The name under which this home keeps things where others do, too; made up once.
+
+        Raises MachineError when it cannot be written down.
+        """
+        path = self.state / "owner"
+        if not path.exists():
+            self.make(cache=False)
+            host = re.sub(r"[^a-z0-9-]+", "-", socket.gethostname().lower())[:40].strip("-")
+            fresh = path.with_name(f".owner-{secrets.token_hex(4)}")
+            fresh.write_text(f"{host or 'machine'}-{secrets.token_hex(4)}\n")
+            with contextlib.suppress(FileExistsError):  # another command was faster: its name counts
+                os.link(fresh, path)
+            fresh.unlink()
+        return path.read_text().strip()
+
+    @property
     def secrets(self) -> Path:
         return self.state / "secrets"
 
@@ -63,6 +88,10 @@ class Home:
     def locks(self) -> Path:
         """Texts of environments' locks, by digest."""
         return self.state / "environments"
+
+    def firing_log(self, schedule: str, number: int) -> Path:
+        """What the command has to say that carries out a firing of a schedule."""
+        return self.state / "schedules" / schedule / f"{number}.log"
 
     def pipeline_lock(self, target: str, pipeline: str) -> Path:
         """The lock file of a pipeline on a target; no two names share one."""

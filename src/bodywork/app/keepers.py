@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -23,6 +24,10 @@ class Keeper(Protocol):
 
     def set(self, secret: str, values: Mapping[str, str], group: str | None) -> dict[str, bool]:
         """Set keys of a secret. Returns which, and whether there was a value before."""
+        ...
+
+    def users(self, secret: str, keys: Collection[str], group: str | None) -> list[str]:
+        """The services that run with one of these keys, as `STAGE of PIPELINE`."""
         ...
 
     def entries(self) -> list[Entry]: ...
@@ -59,6 +64,15 @@ class KeeperHere:
         had = {key: self.parts.secrets.has(secret, key, group) for key in values}
         self.parts.secrets.set(secret, values, group)
         return had
+
+    def users(self, secret: str, keys: Collection[str], group: str | None) -> list[str]:
+        paths = {str(self.parts.secrets.path(secret, key, group)) for key in keys}
+        found = [one.definition for one in asyncio.run(self.parts.agent.services())]
+        return [
+            f"{one.stage} of {one.pipeline}"
+            for one in sorted(found, key=lambda one: one.key)
+            if any(path in paths for _, path in one.secrets)
+        ]
 
     def entries(self) -> list[Entry]:
         return self.parts.secrets.entries()

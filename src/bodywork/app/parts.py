@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING
 from bodywork.app.home import Home
 
 if TYPE_CHECKING:
-    from bodywork.artifacts.files import FileStore
+    from bodywork.app.stores import Stores
     from bodywork.environment import Environments
     from bodywork.git import Git
+    from bodywork.git.location import Credential
     from bodywork.history import History
+    from bodywork.holdings import Holdings
+    from bodywork.schedule.book import Book
     from bodywork.secret import Secrets
     from bodywork.targets.local.client import AgentClient
     from bodywork.targets.local.places import Places
@@ -38,18 +41,31 @@ class Parts:
         return History(self.home.database)
 
     @cached_property
+    def book(self) -> Book:
+        """The schedules of this machine."""
+        from bodywork.database import Database
+        from bodywork.history import MIGRATIONS
+        from bodywork.schedule.book import Book
+
+        self.home.make(cache=False)
+        return Book(Database(self.home.database, MIGRATIONS, durable=True))
+
+    @cached_property
     def git(self) -> Git:
         return self.git_with(None)
 
-    def git_with(self, ssh_key: str | None) -> Git:
+    def git_with(self, ssh_key: str | None, credential: Credential | None = None) -> Git:
         """git that opens repositories by ssh with the private key in this file alone; None: as ssh does.
+        By the web, it gives `credential` to their host; None: the user's helpers answer.
 
         Raises NotFoundError and UsageError for a file that ssh would not take.
         """
         from bodywork.git import Git
 
         self.home.make()
-        return Git(self.home.cache, environment=self.ours, progress=self.note, ssh_key=ssh_key)
+        return Git(
+            self.home.cache, environment=self.ours, progress=self.note, ssh_key=ssh_key, credential=credential
+        )
 
     @cached_property
     def environments(self) -> Environments:
@@ -59,10 +75,17 @@ class Parts:
         return Environments(locks=self.home.locks, cache=self.home.cache, environment=self.ours)
 
     @cached_property
-    def store(self) -> FileStore:
-        from bodywork.artifacts.files import FileStore
+    def holdings(self) -> Holdings:
+        from bodywork.holdings import Holdings
 
-        return FileStore(self.home.artifacts)
+        self.home.make(cache=False)
+        return Holdings(self.home.database)
+
+    @cached_property
+    def stores(self) -> Stores:
+        from bodywork.app.stores import Stores
+
+        return Stores(self.home, self.holdings, self.secrets, self.ours)
 
     @cached_property
     def secrets(self) -> Secrets:
@@ -98,7 +121,7 @@ class Parts:
         return LocalTarget(
             Settings(places=self.places, ours=self.ours, pass_env=pass_env),
             environments=self.environments,
-            store=self.store,
+            stores=self.stores.of_run,
             secrets=self.secrets,
             agent=self.agent,
             tree=tree,

@@ -19,7 +19,7 @@ async def state_of(site: Site, record: RunRecord) -> RunState:
     if record.state is not RunState.RUNNING:
         return record.state
     held = await site.holder(record.pipeline)
-    if held and held.run == record.run:
+    if held and held.carries(record.run):
         return RunState.RUNNING
     # It may have ended between the reading of the record and the look at the lock.
     now = (await site.records.run(record.run)).state
@@ -38,12 +38,19 @@ def view_of(plan: Plan) -> RunView:
     return RunView((planned.stage.name for planned in plan.all_stages), handler)
 
 
-async def newest_artifacts(records: Records, pipeline: str, target: str) -> dict[tuple[str, str], str]:
-    """The newest digest of each output, keyed by (stage, output), over the runs of a pipeline."""
+async def newest_artifacts(
+    records: Records, pipeline: str, target: str, day: str | None = None
+) -> dict[tuple[str, str], str]:
+    """The newest digest of each output, keyed by (stage, output), over the runs of a pipeline.
+
+    Those of runs for the same `day` come first. What a back-fill made for other days is as old as they
+    are, and never counts.
+    """
+    known = [record for record in await records.runs(pipeline) if record.target == target]
+    of_today = [record for record in known if record.backfill is None][:100]
+    of_day = [record for record in known if day is not None and record.date == day]
     found: dict[tuple[str, str], str] = {}
-    for record in reversed(await records.runs(pipeline, limit=100)):
-        if record.target != target:
-            continue
+    for record in (*reversed(of_today), *reversed(of_day)):
         for event in await records.events(record.run):
             if isinstance(event, StageEnded) and event.state is StageState.SUCCEEDED:
                 found.update({(event.stage, name): digest for name, digest in event.outputs.items()})

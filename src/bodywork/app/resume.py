@@ -46,7 +46,7 @@ async def go_on(
         watcher.planned(planned, resumed=bool(past))
         release = record.kind == "rollback" or _is_whole(planned)
         return await carry_out(
-            site.records,
+            site,
             planned,
             target,
             watcher,
@@ -54,6 +54,7 @@ async def go_on(
             signals=signals,
             past=past,
             release=release,
+            tell=record.kind != "rollback" and record.backfill is None,
         )
 
 

@@ -42,15 +42,15 @@ async def _go_back(
     observed = await (await site.target(pipeline)).observe(pipeline)
     release = await _release_to_go_back_to(site.records, pipeline, to, observed)
     old = await site.records.plan(release.run)
-    # Nothing but services is run, not even `on_failure`.
-    await site.check(replace(old.project, on_failure=None), release.services)
+    # Nothing but services is run, not even `on_failure`, and nobody is told.
+    await site.check(replace(old.project, on_failure=None, notify=()), release.services)
     target = await site.target(pipeline, tree=await site.files(old))
     planned = rollback_plan(
         run=run, target=site.name, release=old, inputs=release.services, observed=observed
     )
     await site.records.begin(record_of(planned, "rollback"), planned)
     watcher.planned(planned)
-    return await carry_out(site.records, planned, target, watcher, cancel=cancel)
+    return await carry_out(site, planned, target, watcher, cancel=cancel, tell=False)
 
 
 async def _release_to_go_back_to(

@@ -28,6 +28,9 @@ def require(parts: Parts, project: Project, only: Collection[str] | None = None)
     for stage in stages:
         for named in stage.secrets:
             users.setdefault((named.secret, named.variable), []).append(stage.name)
+    for webhook in project.notify:
+        if webhook.secret:
+            users.setdefault((webhook.secret, webhook.key), []).append("notify")
     missing = [key for key in users if not parts.secrets.has(*key, group)]
     if missing:
         raise _missing(parts.secrets.entries(), project, {key: users[key] for key in missing})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Collection, Sequence
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from bodywork.app.records import Records
 from bodywork.run.ledger import RunRecord
-from bodywork.run.plan import Plan
+from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
 from bodywork.targets.base import Target
 
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Holder:
-    """The run in progress of a pipeline. `who` says in words where it is carried out."""
+    """The run in progress of a pipeline, or its back-fill. `who` says in words where it is carried out."""
 
     run: str
     who: str
+
+    def carries(self, run: str) -> bool:
+        """Whether that run is in progress: it is the one that holds, or a day of the back-fill that does."""
+        return run == self.run or run.startswith(f"{self.run}-")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +61,24 @@ class Site(Protocol):
         """
         ...
 
+    async def outdated(self, project: Project, observed: Mapping[str, ObservedService]) -> Mapping[str, str]:
+        """The services of which a secret was changed since they were rolled out, and which one."""
+        ...
+
+    async def secret(self, project: Project, name: str, key: str) -> str:
+        """The value of a project's secret, as it is now. Raises NotFoundError, and UsageError."""
+        ...
+
     async def files(self, plan: Plan) -> Path | None:
         """The files of an earlier run's commit; None where the target has kept them itself."""
         ...
 
-    async def review(self, plan: Plan) -> Sequence[str]:
-        """Sentences about what a plan needs and the target lacks; changes nothing."""
+    async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
+        """Sentences about what a plan needs and the target lacks; changes nothing.
+
+        `before_run`: it is about to be carried out, so what it writes to may be tried. Raises
+        UnreachableError for a store that is away.
+        """
         ...
 
     async def target(
@@ -106,6 +122,14 @@ class Site(Protocol):
         self, record: RunRecord, plan: Plan, stages: Sequence[Stage], *, follow: bool
     ) -> AsyncGenerator[Chunk, None]:
         """What stages of a run have printed; with `follow`, goes on as long as there may be more."""
+        ...
+
+    async def fetch(self, plan: Plan, digest: str, into: Path) -> None:
+        """Bring an artifact of a run to `into`, which is not there yet. Raises what stores raise."""
+        ...
+
+    async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
+        """Of those artifacts of a run of which that can be told, in bytes; None: it is gone."""
         ...
 
     async def sweep(self, record: RunRecord) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
 from bodywork.app.site import Site
 from bodywork.app.where import LOCAL, Where
@@ -13,12 +14,12 @@ from bodywork.spec.model import Project
 
 
 def open_site(
-    parts: Parts, where: Where, project: Project | None = None, *, ssh_key: str | None = None
+    parts: Parts, where: Where, project: Project | None = None, *, access: GitAccess | None = None
 ) -> Site:
     """The site, to be used once, as a context manager of one event loop. Raises UsageError.
 
     `project` is the one that will be deployed; without it, pipelines are known by their records.
-    `ssh_key` is the file of the key that its repository is to be opened with.
+    `access` is what its repository is to be opened with.
     """
     if where.kind == LOCAL:
         from bodywork.app.here import LocalSite
@@ -26,7 +27,7 @@ def open_site(
         return LocalSite(parts)
     with wanting_the_extra():
         from bodywork.app.cluster import ClusterSite
-    return ClusterSite(parts, where, project, ssh_key=ssh_key)
+    return ClusterSite(parts, where, project, access=access)
 
 
 @contextmanager

@@ -41,6 +41,7 @@ class Status:
             "target": self.record.target,
             "run": self.record.run,
             "commit": self.record.commit,
+            "date": self.record.date,
             "state": str(self.state),
             "reason": self.record.reason,
             "stages": [
@@ -94,6 +95,8 @@ def run_document(record: RunRecord, state: RunState) -> dict[str, Any]:
         "repository": record.repository,
         "ref": record.ref,
         "commit": record.commit,
+        "date": record.date,
+        "backfill": record.backfill,
         "state": str(state),
         "reason": record.reason,
         "started": rfc3339(record.started),

@@ -28,7 +28,8 @@ def stop(parts: Parts, where: Where, pipeline: str) -> RunRecord | None:
             newest = next((r for r in await records_of(site, pipeline) if r.target == site.name), None)
             if held := await site.holder(pipeline):
                 await site.ask_to_stop(pipeline)
-                newest = await site.records.run(held.run) if held.run else newest
+                carried = [r for r in await site.records.runs(pipeline) if held.carries(r.run)]
+                newest = carried[0] if carried else newest
                 if newest is None or newest.state is not RunState.RUNNING:
                     return newest
             if newest is None or await state_of(site, newest) is not RunState.INTERRUPTED:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bodywork.app.checkout import FILE, check_out
+from bodywork.app.git_access import GitAccess, git_for
 from bodywork.app.parts import Parts
 from bodywork.errors import NotFoundError, Problem, UsageError
 from bodywork.spec.model import Project
@@ -23,7 +24,7 @@ class Validated:
 
 
 def validate(
-    parts: Parts, location: str, *, ref: str | None, file: str | None, ssh_key: str | None = None
+    parts: Parts, location: str, *, ref: str | None, file: str | None, access: GitAccess | None = None
 ) -> Validated:
     """Read and check. Raises SpecError with every error of the file, NotFoundError, UnreachableError.
 
@@ -36,7 +37,9 @@ def validate(
         missing = path.suffix in (".yaml", ".yml") and path.parent.is_dir()
         hint = f"write one with: bodywork init {path.parent}" if missing else "name an existing one, or a URL"
         raise NotFoundError(f"there is no file or folder {location}", hint=hint)
-    checkout = check_out(parts.git_with(ssh_key), location, ref=ref, file=file, offline=False)
+    checkout = check_out(
+        git_for(parts, access or GitAccess(), location), location, ref=ref, file=file, offline=False
+    )
     return Validated(file=checkout.source.file, project=checkout.project, warnings=checkout.warnings)
 
 

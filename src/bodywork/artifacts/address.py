@@ -16,6 +16,8 @@ from bodywork.errors import UsageError
 Scheme = Literal["s3", "gs", "az", "file"]
 CLOUDS = ("s3", "gs", "az")
 OPTIONS = ("endpoint", "region")
+SECRET = "bodywork-store"
+"""The secret in which a user may keep the credential of a store; its keys are variables."""
 BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,62}")
 EXAMPLE = (
     "write it like s3://my-bucket/iris, gs://my-bucket/iris, az://my-container/iris or file:///srv/artifacts"

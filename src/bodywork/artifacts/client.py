@@ -43,7 +43,7 @@ def require() -> None:
     except ImportError as error:
         raise MachineError(
             "object stores need the package obstore, which is not installed",
-            hint="pip install 'bodywork[kubernetes]'",
+            hint="install it: pip install 'bodywork[stores]'",
         ) from error
 
 

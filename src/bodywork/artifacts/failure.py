@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from bodywork.artifacts.address import Address
-from bodywork.errors import BodyworkError, NotFoundError, UnreachableError, UsageError
+from bodywork.errors import BodyworkError, NotFoundError, StageError, UnreachableError, UsageError
 
 CODE = re.compile(r"<Code>(\w+)</Code>")
 STATUS = re.compile(r"status code: (\d{3})|status: (\d{3})")
@@ -29,6 +29,10 @@ KEYS = {
 
 class DeniedError(UsageError):
     """The store knows who asks, and does not let them."""
+
+
+class DamagedError(StageError):
+    """What the store gives has not the digest that it was kept under."""
 
 
 def unopened(error: Exception, address: Address) -> BodyworkError:

@@ -1,4 +1,4 @@
-"""A content-addressed folder: the store of the local target."""
+"""A content-addressed folder: the store of the target local, unless a project names another."""
 
 from __future__ import annotations
 
@@ -8,28 +8,36 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+from bodywork.artifacts.base import Keeping, Kept, unguarded
 from bodywork.errors import MachineError, NotFoundError, StageError
 from bodywork.process import identity
 from bodywork.stage import archive
 
 BLOCK = 1024 * 1024
 NEW = ".new-"
+KINDS = ("file", "folder")
+OUR_HOME = "set BODYWORK_HOME to a folder that you may write to"
 
 
 class FileStore:
-    """Artifacts as files `<root>/<first two digits>/<digest>`, written once and never changed."""
+    """Artifacts as files `<root>/<first two digits>/<digest>.<kind>`, written once and never changed.
 
-    def __init__(self, root: Path) -> None:
+    `hint` says what to do when `root` cannot be written to.
+    """
+
+    def __init__(self, root: Path, *, keeping: Keeping = unguarded, hint: str = OUR_HOME) -> None:
         self.root = root
+        self._keeping = keeping
+        self._hint = hint
 
     def put(self, path: Path) -> str:
         if not path.is_file() and not path.is_dir():
             raise StageError(f"{path.name} is neither a file nor a folder")
-        with room_on(self.root), self._temporary() as temporary:
+        with room_on(self.root, self._hint), self._temporary() as temporary:
             if path.is_dir():
                 with temporary.open("w+b") as into:
                     _write_archive(path, into)
@@ -38,7 +46,8 @@ class FileStore:
             else:
                 with path.open("rb") as source, temporary.open("wb") as into:
                     digest = f"file:{_copy(source, into)}"
-            self._keep(temporary, digest)
+            with self._keeping(digest):
+                self._keep(temporary, digest)
         return digest
 
     def get(self, digest: str, into: Path) -> None:
@@ -62,8 +71,30 @@ class FileStore:
                 hint=f"delete {kept} and run the stage that makes it again",
             )
 
-    def has(self, digest: str) -> bool:
-        return self._path(digest).exists()
+    def size(self, digest: str) -> int | None:
+        try:
+            return self._path(digest).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def check(self, *, writing: bool) -> None:
+        if writing:
+            with room_on(self.root, self._hint), self._temporary():
+                pass
+
+    def kept(self) -> Iterator[Kept]:
+        """Also sweeps: what killed commands have half written is nobody's."""
+        self._sweep()
+        for path in self.root.glob("??/*"):
+            kind = path.suffix.removeprefix(".")
+            if kind in KINDS:
+                with suppress(FileNotFoundError):
+                    yield Kept(digest=f"{kind}:{path.stem}", size=path.stat().st_size)
+
+    def remove(self, *digests: str) -> None:
+        with room_on(self.root, self._hint):
+            for digest in digests:
+                self._path(digest).unlink(missing_ok=True)
 
     def _path(self, digest: str) -> Path:
         kind, _, value = digest.partition(":")
@@ -96,7 +127,7 @@ class FileStore:
 
 
 @contextmanager
-def room_on(folder: Path) -> Iterator[None]:
+def room_on(folder: Path, hint: str = OUR_HOME) -> Iterator[None]:
     """Turn a full or read-only disk into a sentence."""
     try:
         yield
@@ -107,8 +138,7 @@ def room_on(folder: Path) -> Iterator[None]:
             ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise MachineError(
-                f"cannot write to {error.filename or folder}: {error.strerror}",
-                hint="set BODYWORK_HOME to a folder that you may write to",
+                f"cannot write to {error.filename or folder}: {error.strerror}", hint=hint
             ) from error
         if error.errno == errno.ENOENT:
             raise StageError(f"{error.filename} went away while it was being copied") from error

@@ -8,6 +8,7 @@ seen. A folder travels as the archive that its digest is of.
 from __future__ import annotations
 
 import hashlib
+import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -18,7 +19,8 @@ from typing import IO, TYPE_CHECKING, Literal, cast
 
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import client
-from bodywork.artifacts.failure import DeniedError, sentence
+from bodywork.artifacts.digest import BLOCK, Digesting, digest_of
+from bodywork.artifacts.failure import DamagedError, DeniedError, sentence
 from bodywork.artifacts.files import room_on
 from bodywork.errors import NotFoundError, StageError, UsageError
 from bodywork.stage import archive
@@ -26,8 +28,9 @@ from bodywork.stage import archive
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
 
-BLOCK = 1024 * 1024
 PART = 8 * BLOCK
+MOST_PARTS = 9_000
+"""Of an object; S3 takes 10,000."""
 PARTS_AT_ONCE = 4
 LONGEST_SIGNED = timedelta(days=7)  # what S3 allows at most
 
@@ -59,31 +62,48 @@ class ObjectStore:
         With `absent`, what is there already stays as it is. Raises StageError for what is neither
         file nor folder.
         """
-        with room_on(path.parent), _as_file(path) as (kind, content):
+        with room_on(path.parent), as_file(path) as (kind, content):
             there = absent and self.head(key) is not None
-            digest = _digest(content) if there else self._upload(content, key, absent)
+            digest = digest_of(content) if there else self._upload(content, key, absent)
         return f"{kind}:{digest}"
+
+    def keep(self, content: IO[bytes], key: str) -> None:
+        """Put all of `content`, unless there is as much under `key` already."""
+        import obstore
+
+        size, there = os.fstat(content.fileno()).st_size, self.head(key)
+        if there is not None and there.size == size:
+            return
+        content.seek(0)
+        if size < PART:  # a store takes a condition with a whole object only, not with parts
+            self._create(content.read(), key, absent=there is None)
+            return
+        with self._asked("write", key):
+            obstore.put(
+                self._client,
+                self._full(key),
+                content,
+                chunk_size=_part(size),
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    def put_bytes(self, content: bytes, key: str) -> None:
+        """Put something small, whatever is there."""
+        import obstore
+
+        with self._asked("write", key):
+            obstore.put(self._client, self._full(key), content)
 
     def get(self, key: str, digest: str, into: Path) -> None:
         """Write what is under `key` to `into`, which is not there yet, if it has that digest.
 
-        Raises StageError when it has another one; then nothing is written.
+        Raises DamagedError when it has another one; then nothing is written.
         """
-        kind, _, wanted = digest.partition(":")
         into.parent.mkdir(parents=True, exist_ok=True)
         with room_on(into.parent), tempfile.TemporaryDirectory(dir=into.parent, prefix=".new-") as scratch:
             new = Path(scratch, "content")
             found = self._download(key, new)
-            if found != wanted:
-                raise StageError(
-                    f"artifact {key} in the store {self.address} is damaged:"
-                    f" its digest is {found}, not {wanted}",
-                    hint="run the stage that makes it again: bodywork deploy",
-                )
-            if kind == "folder":
-                archive.unpack(str(new), f"{scratch}/unpacked")
-                new = Path(scratch, "unpacked")
-            new.rename(into)
+            place(new, found, digest, into, what=f"{key} in the store {self.address}")
 
     def head(self, key: str) -> Entry | None:
         """What is under `key`, or None."""
@@ -165,38 +185,62 @@ class ObjectStore:
                 block = content.read(BLOCK)
 
         first = content.read(PART)
-        if len(first) < PART:  # a store takes a condition with a whole object only, not with parts
+        if len(first) < PART:
             taken.update(first)
-            with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
-                obstore.put(self._client, self._full(key), first, mode="create" if absent else "overwrite")
+            self._create(first, key, absent=absent)
             return taken.hexdigest()
         with self._asked("write", key):
             obstore.put(
-                self._client, self._full(key), blocks(first), chunk_size=PART, max_concurrency=PARTS_AT_ONCE
+                self._client,
+                self._full(key),
+                blocks(first),
+                chunk_size=_part(os.fstat(content.fileno()).st_size),
+                max_concurrency=PARTS_AT_ONCE,
             )
         return taken.hexdigest()
+
+    def _create(self, content: bytes, key: str, *, absent: bool) -> None:
+        import obstore
+
+        with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
+            obstore.put(self._client, self._full(key), content, mode="create" if absent else "overwrite")
 
     def _download(self, key: str, into: Path) -> str:
         """Write an object to a new file and return its sha256."""
         import obstore
 
-        taken = hashlib.sha256()
-        with into.open("xb") as file, self._asked("read", key):
+        with into.open("xb") as file, self._asked("read", key), Digesting() as digesting:
             for block in obstore.get(self._client, self._full(key)).stream(min_chunk_size=BLOCK):
-                taken.update(block)
+                digesting.add(memoryview(block))
                 file.write(block)
-        return taken.hexdigest()
+        return digesting.result
 
 
-def _digest(content: IO[bytes]) -> str:
-    taken = hashlib.sha256()
-    while block := content.read(BLOCK):
-        taken.update(block)
-    return taken.hexdigest()
+def _part(size: int) -> int:
+    """Bytes of a part of an object of `size` bytes."""
+    return max(PART, -(-size // MOST_PARTS))
+
+
+def place(content: Path, found: str, digest: str, into: Path, *, what: str) -> None:
+    """Put content that has come, in a folder of its own, to its place if its sha256 is the right one.
+
+    Raises DamagedError that says `what` it is.
+    """
+    kind, _, wanted = digest.partition(":")
+    if found != wanted:
+        raise DamagedError(
+            f"artifact {what} is damaged: its digest is {found}, not {wanted}",
+            hint="run the stage that makes it again: bodywork deploy",
+        )
+    if kind == "folder":
+        unpacked = content.with_name("unpacked")
+        archive.unpack(str(content), str(unpacked))
+        content = unpacked
+    content.rename(into)
 
 
 @contextmanager
-def _as_file(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def as_file(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
     """The kind of an artifact and, as a file, the content that its digest is of."""
     if path.is_dir():
         with tempfile.TemporaryFile(dir=path.parent) as packed:

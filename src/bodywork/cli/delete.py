@@ -10,6 +10,7 @@ from bodywork.cli import options
 from bodywork.cli.confirm import confirm
 
 if TYPE_CHECKING:
+    from bodywork.app.parts import Parts
     from bodywork.app.where import Where
 
 
@@ -33,3 +34,16 @@ def command(pipeline: str, yes: bool, where: Where) -> None:
     services = delete(parts, where, pipeline)
     stopped = f", stopped {', '.join(services)}" if services else ""
     click.echo(f"deleted {pipeline}: {runs} run{'s' if runs > 1 else ''}{stopped}")
+    for name in _on_schedules(parts, where, pipeline):
+        click.echo(f"schedule {name} will run it again; delete it: bodywork schedule delete {name}", err=True)
+
+
+def _on_schedules(parts: Parts, where: Where, pipeline: str) -> list[str]:
+    """The schedules that run a pipeline."""
+    from bodywork.app.schedules import schedules_of
+    from bodywork.app.where import LOCAL
+
+    if where.kind != LOCAL:
+        return []
+    every = (kept.definition for kept in schedules_of(parts, where).kept())
+    return [one.name for one in every if one.pipeline == pipeline]

@@ -25,12 +25,15 @@ COMMANDS = {
     "validate": "Check a bodywork.yaml and show every error in it.",
     "plan": "Show what a deploy would do, and why; change nothing.",
     "deploy": "Run a project's workflow at one commit.",
+    "schedule": "Run a project by itself, at times or when its branch has moved.",
     "status": "Show pipelines, or the stages and services of one.",
     "runs": "List runs, newest first.",
     "logs": "Show what stages have printed.",
     "resume": "Go on with a run that did not end well.",
     "stop": "Cancel the run in progress; services go on.",
     "rollback": "Go back to an earlier release.",
+    "artifacts": "List what runs have made, or get one of it.",
+    "prune": "Free space: forget old runs, and what nothing needs any more.",
     "delete": "Remove a pipeline with its services, runs and logs.",
     "secret": "Keep passwords, tokens and keys for stages.",
     "git": "Look after what git needs to reach private repositories.",
@@ -42,7 +45,7 @@ COMMANDS = {
 }
 
 
-HIDDEN = ("controller",)
+HIDDEN = ("controller", "firing")
 """Commands that are for programs: bodywork calls them itself."""
 
 

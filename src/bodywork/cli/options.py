@@ -69,6 +69,14 @@ ssh_key = click.option(
 )
 
 
+git_secret = click.option(
+    "--git-secret",
+    metavar="NAME",
+    envvar="BODYWORK_GIT_SECRET",
+    help="Open the repository with this secret: its SSH_PRIVATE_KEY, or by https its PASSWORD and USERNAME.",
+)
+
+
 class Date(click.ParamType):  # type: ignore[type-arg,unused-ignore]
     """A date, or a date and time, in RFC 3339; UTC when it names no zone."""
 
@@ -109,6 +117,18 @@ def where_to_run(function: Callable[..., Any]) -> Callable[..., Any]:
     return target(namespace(image(store_image(with_where))))
 
 
+def git_access(function: Callable[..., Any]) -> Callable[..., Any]:
+    """What opens the repository besides the user's own settings, as a `GitAccess`."""
+
+    @functools.wraps(function)
+    def with_access(*, ssh_key: str | None, git_secret: str | None, **chosen: Any) -> Any:
+        from bodywork.app.git_access import GitAccess
+
+        return function(access=GitAccess(ssh_key=ssh_key, secret=git_secret), **chosen)
+
+    return ssh_key(git_secret(with_access))
+
+
 def project(function: Callable[..., Any]) -> Callable[..., Any]:
     """What names a project at a commit: `deploy` and `plan` take the same, as a `Request`."""
 
@@ -117,7 +137,7 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
         from bodywork.app.deploy import Request
 
         asked = {name: chosen.pop(name) for name in ("repository", "ref", "file", "where")}
-        asked |= {name: chosen.pop(name) for name in ("as_of", "offline", "ssh_key")}
+        asked |= {name: chosen.pop(name) for name in ("as_of", "offline", "access")}
         return function(Request(**asked, only=frozenset(only) or None), **chosen)
 
     command: Callable[..., Any] = with_request
@@ -141,7 +161,7 @@ def project(function: Callable[..., Any]) -> Callable[..., Any]:
                 help="Resolve packages as the index was at this date, whatever bodywork.yaml says.",
             ),
             click.option("--offline", is_flag=True, help="Use what was fetched before; ask no Git host."),
-            ssh_key,
+            git_access,
         )
     ):
         command = decorator(command)

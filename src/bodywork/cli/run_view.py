@@ -39,9 +39,13 @@ PALETTE = ("cyan", "magenta", "blue", "yellow", "green", "bright_cyan", "bright_
 
 
 class RunWatcher(Notes):
-    """Shows a run. Use as a context manager: the terminal is given back at the end."""
+    """Shows a run. Use as a context manager: the terminal is given back at the end.
 
-    def __init__(self, output: str) -> None:
+    With a `day`, it is one of several that are shown at the same time: each line names it.
+    """
+
+    def __init__(self, output: str, *, day: str = "") -> None:
+        self._day = f"{day} " if day else ""
         self._stream: TextIO = sys.stderr if output == "json" else sys.stdout
         self._stack = ExitStack()
         self._live: Live | None = None
@@ -64,10 +68,11 @@ class RunWatcher(Notes):
         self._view = view_of(plan)
         self._width = max((len(name) for name in names), default=0)
         for number, name in enumerate(names):
-            prefix = click.style(f"{name:>{self._width}} | ", fg=PALETTE[number % len(PALETTE)])
+            prefix = click.style(f"{self._day}{name:>{self._width}} | ", fg=PALETTE[number % len(PALETTE)])
             self._prefixes[name] = prefix if self._colour else click.unstyle(prefix)
-        self._say(f"run {plan.run} of {plan.pipeline} {'goes on' if resumed else 'starts'}", bold=True)
-        if self._stream.isatty():
+        day = f" for {plan.date}" if plan.date else ""
+        self._say(f"run {plan.run} of {plan.pipeline}{day} {'goes on' if resumed else 'starts'}", bold=True)
+        if self._stream.isatty() and not self._day:
             from bodywork.cli.live import Live
 
             self._live = self._stack.enter_context(Live(plan, self._view, self._stream))
@@ -86,7 +91,7 @@ class RunWatcher(Notes):
 
     def _prefixed(self, stage: str, text: str) -> str:
         """Each line of a stage's output with the stage's name before it."""
-        prefix = self._prefixes.get(stage, f"{stage} | ")
+        prefix = self._prefixes.get(stage, f"{self._day}{stage} | ")
         lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
         return "".join(f"{prefix}{line}\n" for line in lines)
 
@@ -122,7 +127,7 @@ class RunWatcher(Notes):
         return text if quiet else f"{text}: {event.reason}"
 
     def _say(self, text: str, *, bold: bool = False) -> None:
-        mark = click.style(f"{'':>{self._width}} * " if self._width else "", dim=True)
+        mark = click.style(f"{self._day}{'':>{self._width}} * " if self._width else "", dim=True)
         styled = mark + click.style(text, bold=True) if bold else mark + text
         self._write((styled if self._colour else click.unstyle(styled)) + "\n")
 

@@ -93,8 +93,14 @@ def set_(
         done = set_value(kept, name, key, data, group)
     for one, before in done.items():
         click.echo(f"{'changed' if before else 'set'} {_told(name, group)}/{one}")
-    if any(done.values()):
-        click.echo("what runs now keeps the old value until it starts again", err=True)
+    changed = [one for one, before in done.items() if before]
+    users = kept.users(name, changed, group) if changed else []
+    for user in users:
+        click.echo(f"service {user} has the old value until it starts again", err=True)
+    if users:
+        click.echo(
+            "the next deploy rolls it out; so does: bodywork deploy REPOSITORY --only SERVICE", err=True
+        )
 
 
 @command.command("list", epilog="Example: bodywork secret list --output json")

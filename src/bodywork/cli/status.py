@@ -70,6 +70,8 @@ def _lines(one: Status) -> Iterator[str]:
     state = click.style(str(one.state), fg=COLOURS[str(one.state)], bold=True)
     yield f"{record.pipeline} on {record.target}: run {record.run} {state}"
     yield f"commit {record.commit} ({record.ref} of {record.repository})"
+    if record.date:
+        yield f"date {record.date}{f' of the back-fill {record.backfill}' if record.backfill else ''}"
     if record.reason:
         yield f"reason: {record.reason}"
     yield "stages"

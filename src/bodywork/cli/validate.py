@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 from bodywork.cli import options
+
+if TYPE_CHECKING:
+    from bodywork.app.git_access import GitAccess
 
 
 @click.command(epilog="Examples: bodywork validate   bodywork validate https://host/team/iris --ref main")
 @click.argument("path", default=".")
 @click.option("--ref", help="Check the file as it is at this branch, tag or commit.")
 @click.option("--file", "-f", help="Path of bodywork.yaml in the folder or repository.")
-@options.ssh_key
+@options.git_access
 @options.output
-def command(path: str, ref: str | None, file: str | None, ssh_key: str | None, output: str) -> int:
+def command(path: str, ref: str | None, file: str | None, access: GitAccess, output: str) -> int:
     """Check the bodywork.yaml of PATH: a folder, the file itself or the URL of a Git repository.
 
     Every error of the file is shown at once. Exits with 2 when there is one.
@@ -27,7 +32,7 @@ def command(path: str, ref: str | None, file: str | None, ssh_key: str | None, o
     problems: tuple[Problem, ...]
     try:
         parts = Parts(Parts.ours_now(), note=notes.note)
-        checked = validate(parts, path, ref=ref, file=file, ssh_key=ssh_key)
+        checked = validate(parts, path, ref=ref, file=file, access=access)
     except SpecError as error:
         if output == "text":
             raise

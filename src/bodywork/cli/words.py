@@ -27,7 +27,9 @@ def duration(seconds: float) -> str:
 
 
 def size(octets: int) -> str:
-    """`512 MiB`, `1.5 GiB`."""
+    """`512 MiB`, `1.5 GiB`, and `12 KiB`, `80 B` for what is less than a MiB."""
+    if octets < 2**20:
+        return f"{octets} B" if octets < 1000 else f"{octets / 2**10:.0f} KiB"
     mebibytes = octets / 2**20
     return f"{mebibytes:.0f} MiB" if mebibytes < 1000 else f"{mebibytes / 1024:.1f} GiB"
 

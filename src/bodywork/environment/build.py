@@ -54,6 +54,8 @@ class Builder:
             raise NotFoundError(
                 f"the environment {digest[:12]} is not built in {self._folder}", hint="deploy to build it"
             )
+        with contextlib.suppress(OSError):  # it is in use again: see `unused`
+            os.utime(path)
         return Environment(path=path, python=python)
 
     def built(self, digest: str) -> bool:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bodywork.errors import NotFoundError, UnreachableError, UsageError
 from bodywork.git import refs, submodules, worktree
 from bodywork.git.commit import Commit
 from bodywork.git.failure import explain
-from bodywork.git.location import Location, parse
+from bodywork.git.location import Credential, Location, parse
 from bodywork.git.mirror import Mirror, RefusedError
 from bodywork.git.notes import Record
 from bodywork.git.program import GitError, Program, inherited_environment
@@ -57,7 +57,8 @@ class Git:
     `cache` is the folder for mirrors; `environment` is what git inherits (None: ours): its HOME,
     ssh keys and credential helpers are used. `progress` is told in a sentence what takes long.
     `ssh_key` is the file of the one private key that ssh is to use; the errors of `ssh.read_key`
-    are raised for it.
+    are raised for it. `credential` is for the host of a repository that is reached by the web, unless
+    its URL has one.
     """
 
     def __init__(
@@ -67,11 +68,13 @@ class Git:
         environment: Mapping[str, str] | None = None,
         progress: Callable[[str], None] | None = None,
         ssh_key: str | Path | None = None,
+        credential: Credential | None = None,
     ) -> None:
         self._cache = cache.absolute()
         inherited = inherited_environment(environment)
         self._program = Program.prepare(inherited, self._cache / "mirrors", key_file=ssh_key)
         self._progress = progress or _silent
+        self._credential = credential
 
     @property
     def program(self) -> Program:
@@ -89,7 +92,31 @@ class Git:
         Raises NotFoundError for a repository or ref that is not there, UnreachableError when the
         host does not answer, UsageError when it does not let us in.
         """
-        return self._open(_Wish(place=parse(location), ref=refs.check(ref), offline=offline))
+        return self._open(_Wish(place=self._place(location), ref=refs.check(ref), offline=offline))
+
+    def tip(self, location: str, ref: str | None = None) -> str:
+        """The commit that `ref` names now, by asking alone: nothing is fetched. Raises as `open`.
+
+        Of a working tree, uncommitted work does not count: None is its HEAD.
+        """
+        place = self._place(location)
+        if place.scheme == "path":
+            place = worktree.find(place, self._program).location
+        return Resolution(self._mirror(place), self._program).ask(refs.check(ref)).commit
+
+    def _place(self, location: str) -> Location:
+        place = parse(location)
+        if place.credential is None and place.scheme in ("https", "http"):
+            return replace(place, credential=self._credential)
+        return place
+
+    def uncommitted(self, location: str) -> bool:
+        """Whether a location is a working tree with work that no commit holds."""
+        place = parse(location)
+        if place.scheme != "path":
+            return False
+        checkout = worktree.find(place, self._program)
+        return checkout.top is not None and worktree.status(checkout, self._program).dirty
 
     def _open(self, wish: _Wish) -> Commit:
         if wish.ref is not None and refs.FULL.fullmatch(wish.ref):

@@ -32,10 +32,14 @@ _FORMS = "name a folder, or a URL: https://HOST/PATH, ssh://HOST/PATH, HOST:PATH
 
 @dataclass(frozen=True, kw_only=True)
 class Credential:
-    """What stood before the @ of a URL; `password` is None where there was none."""
+    """What stood before the @ of a URL; `password` is None where there was none.
+
+    `kept` says, as part of a sentence, where a new one has to go when this one is refused.
+    """
 
     user: str
     password: str | None = None
+    kept: str = "the URL"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,6 +20,9 @@ PERMISSION = (
 )
 
 
+HELPER = "the credential helper (git credential approve)"
+
+
 def host_key(error: GitError, location: Location) -> BodyworkError:
     host = location.authority
     if "REVOKED" in error.output:
@@ -61,7 +64,7 @@ def authentication(error: GitError, location: Location) -> BodyworkError:
     return UsageError(
         f"{location.authority} did not take the credential for {name}: {error.said}",
         hint="the token or password is wrong or has expired: make a new one, and give it to "
-        + ("the URL" if location.secrets else "the credential helper (git credential approve)")
+        + (location.credential.kept if location.credential and location.secrets else HELPER)
         + f"; bodywork never asks for a password; try: GIT_TERMINAL_PROMPT=0 git ls-remote {name}",
     )
 

@@ -37,7 +37,8 @@ class Attempt:
         self, plan: Plan, target: Target, planned: PlannedStage, number: int, reports: Reports
     ) -> None:
         self.number = number
-        self.began = False
+        self.began = False  # its module runs now
+        self.seen = False  # and did so at any time
         self.stopped: Stop | None = None
         self.key = ""
         self._plan = plan

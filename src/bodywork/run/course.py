@@ -173,7 +173,7 @@ class Course:
         if attempt is None or (attempt.began and attempt.stopped):
             return
         if not attempt.began:
-            attempt.began = True
+            attempt.began = attempt.seen = True
             self._setting.say(
                 events.StageStarted(at=self._now, stage=self.name, attempt=attempt.number, handle=key)
             )
@@ -201,7 +201,7 @@ class Course:
         attempt = self._attempt
         assert attempt is not None
         self._attempts = attempt.number
-        if how.ok:
+        if how.ok and not attempt.seen:
             self._running(attempt.key)  # for targets that never say so
         self._attempt = None
         self._drop_tasks()

@@ -11,7 +11,11 @@ from bodywork.run.states import RunState
 
 @dataclass(frozen=True, kw_only=True)
 class RunRecord:
-    """A run, without its events. Times are seconds since the epoch; `commit` has 40 hex digits."""
+    """A run, without its events. Times are seconds since the epoch; `commit` has 40 hex digits.
+
+    `date` is the day (YYYY-MM-DD) that the run is for, `backfill` the range of days (FIRST..LAST) of
+    the back-fill that it is part of; None where there is none.
+    """
 
     run: str
     pipeline: str
@@ -22,8 +26,10 @@ class RunRecord:
     state: RunState
     started: float
     ended: float | None
-    kind: Literal["deploy", "rollback"]
+    kind: Literal["deploy", "schedule", "rollback"]
     reason: str
+    date: str | None = None
+    backfill: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -96,7 +96,10 @@ class Removal:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All of a run, in the order of the workflow; plain data that can be shown, stored and replayed."""
+    """All of a run, in the order of the workflow; plain data that can be shown, stored and replayed.
+
+    `date` is the day (YYYY-MM-DD) that stages find in BODYWORK_DATE; None: they find none.
+    """
 
     run: str
     target: str
@@ -105,6 +108,7 @@ class Plan:
     stages: tuple[PlannedStage, ...]
     on_failure: PlannedStage | None = None
     removals: tuple[Removal, ...] = ()
+    date: str | None = None
 
     @property
     def pipeline(self) -> str:
@@ -133,12 +137,15 @@ def make_plan(
     observed: Mapping[str, ObservedService],
     only: frozenset[str] | None = None,
     known: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    outdated: Mapping[str, str] = MappingProxyType({}),
+    date: str | None = None,
 ) -> Plan:
     """What a run of `project` would do with each stage, and why.
 
     `environments` are lock digests by stage name, `observed` is what the target has. With `only`,
     just these stages; what they read of others comes from `known`: digests of earlier runs, by
-    stage and output. Raises NotFoundError for a stage that is not there, UsageError for an
+    stage and output. `outdated` are services that have to be replaced though nothing that a plan
+    knows has changed, with the reason. Raises NotFoundError for a stage that is not there, UsageError for an
     input that nobody has made yet.
     """
     selected = _selected(project, only)
@@ -168,6 +175,7 @@ def make_plan(
         _check_inputs(item, made_here)
         if stage.kind is Kind.SERVICE:
             item = _decided(item, observed.get(stage.name), upstream.get(stage.name))
+            item = _renewed(item, outdated.get(stage.name))
         stages.append(item)
     on_failure = project.on_failure
     return Plan(
@@ -178,6 +186,7 @@ def make_plan(
         stages=tuple(stages),
         on_failure=planned(on_failure, "runs if the run fails") if on_failure else None,
         removals=() if only is not None else _removals(project, observed, "the workflow no longer names it"),
+        date=date,
     )
 
 
@@ -207,6 +216,7 @@ def rollback_plan(
         source=release.source,
         stages=tuple(stages),
         removals=_removals(release.project, observed, f"run {release.run} did not have it"),
+        date=release.date,
     )
 
 
@@ -241,6 +251,12 @@ def _decided(planned: PlannedStage, observed: ObservedService | None, upstream: 
     elif action is Action.KEEP and upstream and not planned.stage.inputs:
         action, reason = Action.REPLACE, f"after batch stage {upstream} has run"
     return replace(planned, action=action, reason=reason)
+
+
+def _renewed(planned: PlannedStage, why: str | None) -> PlannedStage:
+    """The same service, replaced for `why` if it would be left alone otherwise."""
+    left_alone = planned.action in (Action.KEEP, Action.DECIDE)
+    return replace(planned, action=Action.REPLACE, reason=why) if why and left_alone else planned
 
 
 def _selected(project: Project, only: frozenset[str] | None) -> tuple[Stage, ...]:

@@ -13,23 +13,10 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from bodywork.spec.cron import Cron
+from bodywork.spec.model import Missed, Overlap
 
 LATE = timedelta(seconds=90)
 """How long after its time a firing is still in time: whoever asks, asks more often than that."""
-
-
-class Overlap(StrEnum):
-    """What happens when a run of the pipeline is in progress: the time is skipped, or that run cancelled."""
-
-    SKIP = "skip"
-    REPLACE = "replace"
-
-
-class Missed(StrEnum):
-    """What happens with times that came while nobody could act on them: the last one fires, or none."""
-
-    LAST = "last"
-    NONE = "none"
 
 
 class Fate(StrEnum):
@@ -74,6 +61,11 @@ def decide(timing: Timing, *, last: datetime, now: datetime, busy: str = "") -> 
         *(Decision(due=one, fate=Fate.MISSED, reason=passed) for one in earlier),
         _newest(timing, newest, now - newest, busy),
     ]
+
+
+def still(timing: Timing, due: datetime, now: datetime) -> Decision:
+    """What becomes of a time that was to fire, if nobody has acted on it up to `now`."""
+    return _newest(timing, due, now - due, "")
 
 
 def upcoming(timing: Timing, after: datetime, count: int = 5) -> list[datetime]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Collection
 from types import MappingProxyType
 
-from bodywork.spec import from_kubernetes, order
+from bodywork.spec import from_kubernetes, from_notify, order
 from bodywork.spec.check import Keys, check
 from bodywork.spec.model import (
     Autoscale,
     Batch,
     Input,
+    Missed,
     Output,
+    Overlap,
     Project,
     Requirements,
     Resources,
@@ -25,7 +27,7 @@ from bodywork.spec.paths import tidy
 from bodywork.spec.report import Report
 from bodywork.spec.shape import fit
 from bodywork.spec.tree import quote
-from bodywork.spec.v2 import STAND_INS, ProjectForm, StageForm
+from bodywork.spec.v2 import STAND_INS, ProjectForm, ScheduleForm, StageForm
 
 RULE = 'a stage\'s name has only lower-case letters, digits, "-" and "_", and begins with a letter'
 
@@ -57,12 +59,14 @@ def read(report: Report, files: Collection[str] | None) -> Project:
         steps=ordered.steps,
         unused=ordered.unused,
         on_failure=order.stand_by(report, stages, form.on_failure, ("on_failure",)),
-        schedule=_schedule(form),
+        schedule=read_schedule(form.schedule) if form.schedule else None,
         store=form.store,
+        notify=from_notify.webhooks(form.notify, report),
         resolve=form.resolve,
         cluster=from_kubernetes.cluster(form.kubernetes, report),
     )
     _check_placements(report, form)
+    _check_schedule(report, project.schedule)
     keys = Keys(run=dict.fromkeys(stages, "run"), on_failure=("on_failure",), strict=True)
     check(project, report, keys, files, stages)
     return project
@@ -92,9 +96,24 @@ def _stage(project: ProjectForm, name: str, object_name: str) -> Stage:
     )
 
 
-def _schedule(form: ProjectForm) -> Schedule | None:
-    asked = form.schedule
-    return Schedule(cron=asked.cron, timezone=asked.timezone) if asked else None
+def read_schedule(asked: ScheduleForm) -> Schedule:
+    """The rule of a schedule, as a file or the options of a command give it."""
+    return Schedule(
+        cron=asked.cron,
+        timezone=asked.timezone,
+        overlap=Overlap(asked.overlap),
+        missed=Missed(asked.missed),
+        deadline=asked.deadline,
+        keep=asked.keep,
+        on_push=asked.on_push,
+    )
+
+
+def _check_schedule(report: Report, schedule: Schedule | None) -> None:
+    path = ("schedule",)
+    told = any(report.broken((*path, key)) for key in ("cron", "on_push"))
+    if schedule and not schedule.cron and not schedule.on_push and not told:
+        report.error(path, "a schedule needs `cron` or `on_push`, or both", key=True)
 
 
 def _requirements(form: StageForm) -> Requirements:

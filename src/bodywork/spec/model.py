@@ -171,12 +171,39 @@ class Stage:
         return self.does
 
 
+class Overlap(StrEnum):
+    """What a schedule does while a run of its pipeline is in progress: skip the time, or cancel that run."""
+
+    SKIP = "skip"
+    REPLACE = "replace"
+
+
+class Missed(StrEnum):
+    """What becomes of times that came while nobody could act on them: the last one fires, or none."""
+
+    LAST = "last"
+    NONE = "none"
+
+
+KEEP = 30
+
+
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When to run: five cron fields (or @daily and its like) in an IANA time zone."""
+    """When to run: at the times of `cron` in an IANA time zone, when the ref has moved, or both.
 
-    cron: str
+    `cron` is five fields, or @daily and its like; `on_push` is how often, in seconds, to look whether
+    the ref has moved. `deadline` is after how many seconds a time is given up, `keep` how many runs
+    of the schedule are kept.
+    """
+
+    cron: str | None = None
     timezone: str = "UTC"
+    overlap: Overlap = Overlap.SKIP
+    missed: Missed = Missed.LAST
+    deadline: float | None = None
+    keep: int = KEEP
+    on_push: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,6 +227,25 @@ class Cluster:
     gateway: str | None = None
     ingress_class: str | None = None
     prepare_timeout: float | None = None
+
+
+class Occasion(StrEnum):
+    """When a webhook is told of a run: it failed, it went well again, or for the first time ever."""
+
+    FAILED = "failed"
+    RECOVERED = "recovered"
+    FIRST_SUCCESS = "first-success"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """Who is told how runs end. The address is `url`, or else the key `key` of secret `secret`."""
+
+    url: str | None = None
+    secret: str | None = None
+    key: str = "WEBHOOK_URL"
+    form: Literal["slack", "json"] = "slack"
+    on: tuple[Occasion, ...] = tuple(Occasion)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,6 +273,7 @@ class Project:
     secrets_group: str | None = None
     log_level: str | None = None
     cluster: Cluster = field(default_factory=Cluster)
+    notify: tuple[Webhook, ...] = ()
 
     def stage(self, name: str) -> Stage:
         """The stage called `name`. Raises KeyError."""

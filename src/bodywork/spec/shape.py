@@ -78,6 +78,8 @@ def sentence(fault: Any) -> str:
             return f"must be a list, not {describe(value)}" + _as_list(value)
         case "dict_type" | "model_type":
             return f"must be a mapping of keys to values, not {describe(value)}"
+        case "literal_error":
+            return f"must be {context['expected'].replace(chr(39), '')}, not {describe(value)}"
         case "greater_than_equal":
             return f"must be at least {context['ge']}, not {written(value)}"
         case "greater_than":

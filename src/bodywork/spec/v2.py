@@ -10,7 +10,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from bodywork.spec.form import Form
+from bodywork.spec.model import KEEP
 from bodywork.spec.v2_kubernetes import KubernetesForm, PlacementForm
+from bodywork.spec.v2_notify import Webhooks
 from bodywork.spec.values import (
     Argument,
     Artifact,
@@ -24,6 +26,7 @@ from bodywork.spec.values import (
     Name,
     Packages,
     Port,
+    PushInterval,
     Python,
     Resolve,
     SecretName,
@@ -42,10 +45,34 @@ def _empty(value: Any) -> Any:
 class ScheduleForm(Form):
     """When `bodywork schedule` runs the workflow."""
 
-    cron: Cron = Field(
-        description="Five cron fields (minute, hour, day of month, month, weekday), or @daily and its like."
+    cron: Cron | None = Field(
+        None,
+        description="Five cron fields (minute, hour, day of month, month, weekday), or @daily and its like.",
     )
     timezone: TimeZone = Field("UTC", description="The IANA time zone in which the fields are meant.")
+    overlap: Literal["skip", "replace"] = Field(
+        "skip",
+        description="What happens at a time while a run of the pipeline is in progress: the time is skipped, "
+        "or that run is cancelled and replaced by a new one.",
+    )
+    missed: Literal["last", "none"] = Field(
+        "last",
+        description="What becomes of times that came while the machine was off: the last one fires late, "
+        "or none does.",
+    )
+    deadline: Duration | None = Field(
+        None, description="After how long a time that could not fire is given up. Without it: never."
+    )
+    keep: Annotated[int, Field(ge=1, le=10_000)] = Field(
+        KEEP,
+        description="How many runs of the schedule are kept with their logs. What a release that serves, or "
+        "that `rollback` goes back to, needs is kept in any case.",
+    )
+    on_push: PushInterval | None = Field(
+        None,
+        description="Look this often whether the branch has moved, and run the workflow when it has; instead "
+        "of `cron`, or besides.",
+    )
 
 
 class BatchForm(Form):
@@ -184,9 +211,13 @@ class ProjectForm(Form):
         "happened as JSON in BODYWORK_FAILURE.",
     )
     schedule: ScheduleForm | None = Field(None, description="When `bodywork schedule` runs the workflow.")
+    notify: Webhooks | None = Field(
+        None, description="Webhooks that are told when a run has failed, and when all is well again."
+    )
     store: Store | None = Field(
         None,
-        description="Where the outputs of stages are kept. Without it each target has a place of its own.",
+        description="Where the outputs of stages are kept: a bucket, or on this machine a folder. Without it "
+        "each target has a place of its own.",
     )
     kubernetes: KubernetesForm | None = Field(None, description="What the project asks of a cluster.")
     resolve: Resolve = Field(
@@ -206,6 +237,5 @@ STAND_INS: dict[str, Any] = {
     "run": "module.py",
     "port": 1,
     "max": 1000,
-    "cron": "@daily",
 }
 """What checks that come after those of this form see in place of a required value that is wrong."""

@@ -28,6 +28,8 @@ PYTHON = re.compile(r"3\.(\d{1,2})")
 OLDEST_PYTHON = 8
 STORES = ("s3", "gs", "az", "file")
 LONGEST_PATH = 1000
+MOST_OFTEN = 10.0
+"""Seconds between two looks at a repository, at the least."""
 
 
 def wrong(sentence: str) -> PydanticCustomError:
@@ -99,6 +101,19 @@ def _secret(name: str) -> str:
     return name
 
 
+def _secret_key(name: str) -> str:
+    if not VARIABLE.fullmatch(name):
+        raise ValueError(f'a key of a secret has letters, digits and "_", not {quote(name)}')
+    return name
+
+
+def _web_address(text: str) -> str:
+    """What is wrong with it is said without it: it is as good as a password."""
+    if not re.fullmatch(r"https?://[^/\s?#]+([/?]\S*)?", text):
+        raise ValueError("must be an address that begins with https://, without blanks")
+    return text
+
+
 def _artifact_file(name: str) -> str:
     if not name or name in (".", "..") or "/" in name or "\\" in name or len(name) > 255:
         raise ValueError(f"must be a file name without folders, not {quote(name)}")
@@ -133,6 +148,14 @@ def _timezone(name: str) -> str:
         hint = did_you_mean(name, known) or ": write one like Europe/London"
         raise ValueError(f"no time zone {quote(name)}{hint}")
     return name
+
+
+def _push_interval(value: Any) -> float:
+    """Hosts of repositories would not like to be asked more often."""
+    seconds = quantity.seconds(value)
+    if not MOST_OFTEN <= seconds <= 24 * 3600:
+        raise ValueError(f"must be from {MOST_OFTEN:g}s to 24h, not {value}")
+    return seconds
 
 
 def _store(address: str) -> str:
@@ -187,6 +210,8 @@ Artifact = Annotated[str, _text(_artifact)]
 ArtifactFile = Annotated[str, _text(_artifact_file)]
 ArtifactSource = Annotated[str, _text(_source), _schema(r"^.+\..+$", "train.model")]
 SecretName = Annotated[str, _text(_secret), _schema(SECRET, "aws-credentials")]
+SecretKey = Annotated[str, _text(_secret_key)]
+WebAddress = Annotated[str, _text(_web_address), _schema("^https?://")]
 UrlPath = Annotated[str, _text(_url_path), _schema("^/", "/health")]
 Cron = Annotated[str, _text(_cron), WithJsonSchema({"type": "string", "examples": ["0 6 * * 1-5", "@daily"]})]
 TimeZone = Annotated[str, _text(_timezone)]
@@ -197,6 +222,11 @@ Duration = Annotated[
     float,
     BeforeValidator(sentences(quantity.seconds)),
     _schema(r"^(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?$", "90s", "20m", "1h30m"),
+]
+PushInterval = Annotated[
+    float,
+    BeforeValidator(sentences(_push_interval)),
+    _schema(r"^(\d+(\.\d+)?h)?(\d+(\.\d+)?m)?(\d+(\.\d+)?s)?$", "60s", "5m"),
 ]
 Memory = Annotated[
     int,

@@ -19,7 +19,7 @@ NOT_RESTRICTED = ("hostNetwork", "hostPID", "hostIPC", "hostPort", "hostPath")
 
 
 def job_of(text: str = PROJECT, name: str = "train", **changes: Any) -> dict[str, Any]:
-    plan = plan_of(text)
+    plan = replace(plan_of(text), date=changes.pop("date", None))
     settings = settings_of(plan, changes.pop("ours", None))
     arguments = {"attempt": 1, "launch": launch_of(plan, name, settings), "source": SECRET, "variables": {}}
     return job(plan, plan.stage(name), settings, **(arguments | changes))
@@ -102,6 +102,11 @@ def test_a_stage_sees_its_own_secrets_and_variables_only() -> None:
     served = variables_of(service_of())
     assert served["PORT"] == "5000"
     assert not {"API_TOKEN", "LOG_LEVEL"} & served.keys()
+
+
+def test_a_run_for_a_day_tells_it_to_its_pods() -> None:
+    assert "BODYWORK_DATE" not in variables_of(job_of())
+    assert variables_of(job_of(date="2026-03-01"))["BODYWORK_DATE"] == "2026-03-01"
 
 
 def test_secrets_of_a_group_are_those_that_begin_with_its_name() -> None:

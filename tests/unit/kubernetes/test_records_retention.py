@@ -1,5 +1,6 @@
 """Which runs' records may go: never what a release or a later run may ask for."""
 
+from dataclasses import replace
 from typing import Any
 
 from bodywork.run.events import StageEnded
@@ -63,3 +64,20 @@ def test_only_what_succeeded_has_made_anything() -> None:
     good = StageEnded(at=1.0, stage="a", state=StageState.SUCCEEDED, outputs={"m": "d"})
     bad = StageEnded(at=1.0, stage="b", state=StageState.FAILED, outputs={"m": "d"})
     assert outputs_of([good, bad]) == {("a", "m"): "d"}
+
+
+async def test_the_days_of_the_newest_back_fill_stay() -> None:
+    """A back-fill of more days than runs are kept still knows which it has done."""
+    march, april = "2026-03-01..2026-03-31", "2026-04-01..2026-04-30"
+    days = [replace(record(n), backfill=march) for n in range(1, 5)]
+    failed = replace(record(5, RunState.FAILED), backfill=march)
+    assert await going([record(0), *days, failed, record(6)], [], 1, {}) == ["r05", "r00"]
+    newer = replace(record(7), backfill=april)
+    assert await going([*days, newer, record(8)], [], 1, {}) == ["r04", "r03", "r02", "r01"]
+
+
+async def test_what_was_made_for_another_day_is_not_the_newest() -> None:
+    day = replace(record(1), backfill="2026-03-01..2026-03-01")
+    later = replace(record(2), backfill="2026-04-01..2026-04-01")
+    made = {"r00": {"model": "file:a"}, "r01": {"model": "file:b"}, "r02": {"model": "file:c"}}
+    assert await going([record(0), day, later, record(3)], [], 1, made) == ["r01"]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bodywork.schedule.due import Fate, Missed, Overlap, Timing, decide, upcoming
+from bodywork.schedule.due import Fate, Timing, decide, upcoming
 from bodywork.spec.cron import Cron
+from bodywork.spec.model import Missed, Overlap
 
 START = datetime(2026, 3, 20, 12, 0, tzinfo=UTC)
 LONDON = ZoneInfo("Europe/London")

@@ -32,15 +32,15 @@ from bodywork.targets.kubernetes.services.services import Services
 from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.store.location import Location
 
-KeepLog = Callable[[str, bytes], Awaitable[None]]
-"""Keeps the end of what a stage (its object name) has printed, beyond the life of its pods."""
+KeepLog = Callable[[str, str, bytes], Awaitable[None]]
+"""Keeps the end of what a stage of a run (its object name) has printed, beyond the life of its pods."""
 
 
 async def _nowhere(digest: str) -> Location | None:
     return None
 
 
-async def _forget(stage: str, text: bytes) -> None:
+async def _forget(run: str, stage: str, text: bytes) -> None:
     return None
 
 
@@ -164,7 +164,7 @@ class KubernetesTarget:
                     yield sign
         finally:
             del self._attempts[handle], self._plans[handle]
-            self._keep(planned.stage.object_name)
+            self._keep(plan.run, planned.stage.object_name)
 
     async def stop(self, handle: Handle) -> None:
         if started := self._attempts.get(handle):
@@ -227,16 +227,16 @@ class KubernetesTarget:
         # it runs again with each failure, unless its end was not seen
         return complete(one) and not any(key.endswith(one["metadata"]["name"]) for key in handles.values())
 
-    def _keep(self, stage: str) -> None:
+    def _keep(self, run: str, stage: str) -> None:
         if text := self._tails[stage].text:
-            task = asyncio.create_task(self._kept(stage, text))
+            task = asyncio.create_task(self._kept(run, stage, text))
             self._keeping.add(task)
             task.add_done_callback(self._keeping.discard)
 
-    async def _kept(self, stage: str, text: bytes) -> None:
+    async def _kept(self, run: str, stage: str, text: bytes) -> None:
         """Its pod still has the log, and it has been shown: no run fails for want of this copy."""
         with suppress(BodyworkError):
-            await self._records.keep_log(stage, text)
+            await self._records.keep_log(run, stage, text)
 
 
 def _ended(one: Object) -> bool:

@@ -1,4 +1,4 @@
-"""The agent: one background process for each $BODYWORK_HOME that keeps services running.
+"""The agent: one background process for each $BODYWORK_HOME that keeps services running, and fires schedules.
 
 What happens is put in one queue and decided by one loop (`Agent.run`), in order; deeds that take time
 go on beside it and put their results in the queue. What should run is in the store, so that an agent
@@ -36,6 +36,7 @@ from bodywork.targets.local.protocol import (
 )
 from bodywork.targets.local.record import ServiceRecord, ServiceStore
 from bodywork.targets.local.rollout import Outcome, Report
+from bodywork.targets.local.schedules import NoSchedules, Schedules
 from bodywork.targets.local.service import Service
 from bodywork.targets.local.session import Session
 from bodywork.targets.local.standing import resident_size, standing
@@ -44,7 +45,9 @@ Key = tuple[str, str]
 DESCRIPTORS = 16384
 
 
-async def serve(home: Path, store: ServiceStore, *, pace: Pace | None = None) -> None:
+async def serve(
+    home: Path, store: ServiceStore, *, pace: Pace | None = None, schedules: Schedules | None = None
+) -> None:
     """Be the agent of `home` until there is nothing to do, or until told to stop.
 
     Returns at once when another agent is. Must be the main thread's only work: it takes SIGTERM.
@@ -54,7 +57,7 @@ async def serve(home: Path, store: ServiceStore, *, pace: Pace | None = None) ->
     if not guard.enter():
         log("another agent looks after this home already")
         return
-    agent = Agent(home, store, pace or Pace(), guard)
+    agent = Agent(home, store, pace or Pace(), guard, schedules or NoSchedules())
     try:
         await agent.run()
     finally:
@@ -74,8 +77,11 @@ def _allow_connections() -> None:
 class Agent:
     """The services of a home, and the loop that decides about them."""
 
-    def __init__(self, home: Path, store: ServiceStore, pace: Pace, guard: Guard) -> None:
+    def __init__(
+        self, home: Path, store: ServiceStore, pace: Pace, guard: Guard, schedules: Schedules
+    ) -> None:
         self.premises = Premises(home, store, pace)
+        self.schedules = schedules
         self.services: dict[Key, Service] = {}
         self.ended = asyncio.Event()
         self._guard = guard
@@ -96,6 +102,7 @@ class Agent:
             self._restore()
             self._guard.watch()
             self._tick()
+            firing = self.premises.do(self.schedules.run())
             log(f"bodywork {VERSION} looks after {len(self.services)} services as process {os.getpid()}")
             while not self._over():
                 decision = await self.premises.queue.get()
@@ -105,6 +112,7 @@ class Agent:
                     log(f"bug: {traceback.format_exc()}")
                 self._settle()
             self._guard.mark_stopped()
+            firing.cancel()
         finally:
             server.close()
             self.ended.set()
@@ -158,6 +166,9 @@ class Agent:
             for service in self.services.values():
                 service.stop()
 
+    def wake_schedules(self) -> None:
+        self.schedules.wake()
+
     def status(self) -> AgentStatus:
         watchdog = self._guard.watchdog_pid()
         return AgentStatus(
@@ -166,6 +177,7 @@ class Agent:
             started=self._started,
             version=VERSION,
             services=sum(service.current is not None for service in self.services.values()),
+            schedules=self.schedules.active,
             memory=resident_size(os.getpid()),
             watchdog_memory=resident_size(watchdog) if watchdog else None,
         )
@@ -216,7 +228,7 @@ class Agent:
         if self._stopping:
             return not self.services
         now = self.premises.now()
-        if self.services or self._sessions or not self._idle_since:
+        if self.services or self._sessions or self.schedules.wanted or not self._idle_since:
             self._idle_since = now
         return now - self._idle_since > self.premises.pace.leave
 

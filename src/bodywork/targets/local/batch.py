@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
-from bodywork.artifacts.base import Store
 from bodywork.errors import StageError
 from bodywork.process import Exit, Process, end_orphans, identity
 from bodywork.spec.model import Stage
-from bodywork.targets.base import Began, Ended, Printed, Sign
+from bodywork.targets.base import Began, Ended, Printed, Sign, Waiting
 from bodywork.targets.local.masked import masked
+from bodywork.targets.local.unsent import Unsent
 from bodywork.targets.local.variables import artifact_variable
 
+QUICK = 2.0
+"""Seconds in which outputs are kept, as a rule."""
 ANOTHER = b"-- another attempt --\n"
 """Stands in the log file of a stage between what two attempts have printed."""
 
@@ -28,7 +30,7 @@ class Attempt:
         *,
         log: Path,
         outputs: Path,
-        store: Store,
+        unsent: Unsent,
         marks: frozenset[str],
         hidden: tuple[str, ...] = (),
     ) -> None:
@@ -39,7 +41,7 @@ class Attempt:
         self.key = identity(process.pid) or f"{process.pid}:gone"
         self._log = log
         self._outputs = outputs
-        self._store = store
+        self._unsent = unsent
 
     @classmethod
     def start(
@@ -51,7 +53,7 @@ class Attempt:
         variables: Mapping[str, str],
         log: Path,
         outputs: Path,
-        store: Store,
+        unsent: Unsent,
         hidden: tuple[str, ...] = (),
     ) -> Attempt:
         """Start the process in `folder`; nothing shows the `hidden` values of what it prints.
@@ -64,7 +66,7 @@ class Attempt:
         except OSError as error:
             raise StageError(f"{command[0]} could not be started: {error.strerror}") from error
         marks = frozenset(f"{name}={variables[name]}" for name in ("BODYWORK_RUN", "BODYWORK_STAGE"))
-        return cls(stage, process, log=log, outputs=outputs, store=store, marks=marks, hidden=hidden)
+        return cls(stage, process, log=log, outputs=outputs, unsent=unsent, marks=marks, hidden=hidden)
 
     async def watch(self) -> AsyncIterator[Sign]:
         """Its signs, from `Began` to `Ended`; what it prints is written to the log file first."""
@@ -82,7 +84,11 @@ class Attempt:
                 yield Printed(text=chunk.decode(errors="replace"))
         exit_ = await self.process.wait()
         self.end_children()
-        yield await self._ended(exit_)
+        ending = asyncio.ensure_future(self._ended(exit_))
+        if not (await asyncio.wait({ending}, timeout=QUICK))[0]:
+            # Time limits are for the module, not for a store that is slow, or away for a while.
+            yield Waiting(reason="its outputs are put into the store")
+        yield await ending
 
     def end_children(self) -> None:
         """End what the stage has left behind, in its session or out of it."""
@@ -105,16 +111,10 @@ class Attempt:
 
     def _collect(self) -> tuple[dict[str, str], str]:
         """Put the declared outputs into the store; the sentence is not empty when one is missing."""
-        digests: dict[str, str] = {}
         for output in self.stage.outputs:
-            path = self._outputs / output.file
-            if not path.exists():
-                return digests, (
+            if not (self._outputs / output.file).exists():
+                return {}, (
                     f"exited with 0, but did not write its output {output.name}: "
                     f"the stage has to write it to the path in ${artifact_variable('OUTPUT', output.name)}"
                 )
-            try:
-                digests[output.name] = self._store.put(path)
-            except StageError as error:
-                return digests, f"its output {output.name} could not be kept: {error.message}"
-        return digests, ""
+        return self._unsent.send(self._outputs)

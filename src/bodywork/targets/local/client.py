@@ -88,6 +88,15 @@ class AgentClient:
             return None
         return AgentStatus.of(answer["status"])
 
+    async def wake_schedules(self, *, start: bool = False) -> None:
+        """Let the agent look at the schedules at once, if it runs; or, with `start`, in any case."""
+        for _ in range(3):
+            if start:
+                await self.ensure()
+            with contextlib.suppress(NoAgentError):  # it may just be leaving
+                await self._ask("schedules")
+                return
+
     async def services(self, pipeline: str | None = None) -> list[ServiceStatus]:
         """The services that the agent looks after, or would if it ran."""
         try:

@@ -37,6 +37,7 @@ class AgentStatus:
     started: float
     version: str
     services: int
+    schedules: int = 0
     memory: int | None = None
     watchdog_memory: int | None = None
 

@@ -29,6 +29,7 @@ class Desk(Protocol):
     def abort(self, pipeline: str, stage: str, release: str, reason: str) -> str: ...
     def remove(self, keys: Collection[tuple[str, str]], done: asyncio.Future[None]) -> None: ...
     def stop(self) -> None: ...
+    def wake_schedules(self) -> None: ...
 
 
 class Session:
@@ -63,6 +64,7 @@ class Session:
             "rollout": self._rollout,
             "abort": self._abort,
             "remove": self._remove,
+            "schedules": self._schedules,
         }
         if ask.get("version") != VERSION and name not in ANY_VERSION:
             await self._send(
@@ -84,6 +86,10 @@ class Session:
     async def _services(self, ask: dict[str, Any]) -> None:
         found = self._agent.service_statuses(ask.get("pipeline"))
         await self._send(services=[status.data() for status in found])
+
+    async def _schedules(self, ask: dict[str, Any]) -> None:
+        self._agent.decide(self._agent.wake_schedules)
+        await self._send(woken=True)
 
     async def _stop(self, ask: dict[str, Any]) -> None:
         self._agent.decide(self._agent.stop)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from bodywork.artifacts.base import Store
 from bodywork.environment import Environment, Environments
-from bodywork.errors import StageError
+from bodywork.errors import StageError, UnreachableError
 from bodywork.process import end_identities, marked
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.secret import Secrets
@@ -21,13 +22,17 @@ from bodywork.targets.local.batch import Attempt
 from bodywork.targets.local.client import AgentClient
 from bodywork.targets.local.definition import Definition
 from bodywork.targets.local.tether import Tether
+from bodywork.targets.local.unsent import Unsent
 from bodywork.targets.local.workplace import HOOK, Settings, Workplace
 
 SERVICE = "service:"
 
 
 class LocalTarget:
-    """Runs stages on this machine. `tree` holds the project's files (None: only to look or remove)."""
+    """Runs stages on this machine.
+
+    `tree` holds the project's files (None: only to look or remove), `stores` opens the store of a run.
+    """
 
     name = "local"
 
@@ -36,7 +41,7 @@ class LocalTarget:
         settings: Settings,
         *,
         environments: Environments,
-        store: Store,
+        stores: Callable[[Plan], Store],
         secrets: Secrets,
         agent: AgentClient,
         tree: Path | None = None,
@@ -44,7 +49,7 @@ class LocalTarget:
         self._settings = settings
         self._places = settings.places
         self._environments = environments
-        self._store = store
+        self._stores = stores
         self._secrets = secrets
         self._agent = agent
         self._tree = tree
@@ -52,6 +57,7 @@ class LocalTarget:
         self._prepared: dict[str, Environment] = {}
         self._tether = Tether()
         self._attempts: dict[Handle, Attempt] = {}
+        self._sending: dict[Handle, Unsent] = {}
         self._rollouts: dict[Handle, Definition] = {}
 
     async def observe(self, pipeline: str) -> Mapping[str, ObservedService]:
@@ -97,7 +103,7 @@ class LocalTarget:
         await self.prepare(plan, planned)
         place = self._workplace(plan, planned.stage)
         if planned.stage.inputs:
-            await asyncio.to_thread(place.bring, self._store, inputs)
+            await asyncio.to_thread(self._bring, place, inputs)
         if planned.stage.kind is Kind.SERVICE:
             definition = self._definition(place, planned, inputs)
             key = f"{SERVICE}{plan.pipeline}/{planned.stage.name}/{plan.run}"
@@ -108,7 +114,11 @@ class LocalTarget:
         try:
             if attempt > 1:
                 await asyncio.to_thread(self._copy, place)
-            started = self._start_batch(place, variables)
+            left = self._places.unsent(plan.run, planned.stage.object_name)
+            unsent = Unsent(planned.stage, left, partial(self._stores, plan))
+            if unsent.there:
+                return self._hand_over(unsent, attempt)
+            started = self._start_batch(place, unsent, variables)
         except BaseException:
             self._slots.release()
             raise
@@ -123,6 +133,13 @@ class LocalTarget:
             async with aclosing(self._agent.rollout(definition)) as signs:
                 async for sign in signs:
                     yield sign
+            return
+        if unsent := self._sending.get(handle):
+            try:
+                async for sign in unsent.watch():
+                    yield sign
+            finally:
+                self._slots.release()
             return
         try:
             async for sign in self._attempts[handle].watch():
@@ -168,6 +185,19 @@ class LocalTarget:
                 for name in ("project", "inputs"):
                     await asyncio.to_thread(shutil.rmtree, release / name, ignore_errors=True)
 
+    def _hand_over(self, unsent: Unsent, attempt: int) -> Handle:
+        """What an earlier attempt has made is all that there is to do."""
+        handle = Handle(stage=unsent.stage.name, attempt=attempt, key=f"unsent:{unsent.folder}")
+        self._sending[handle] = unsent
+        return handle
+
+    def _bring(self, place: Workplace, inputs: Mapping[str, str]) -> None:
+        """A store that is away fails this stage, not what runs beside it."""
+        try:
+            place.bring(self._stores(place.plan), inputs)
+        except UnreachableError as error:
+            raise StageError(f"what it reads cannot be had: {error.message}", hint=error.hint) from error
+
     def _workplace(self, plan: Plan, stage: Stage) -> Workplace:
         return Workplace(settings=self._settings, plan=plan, stage=stage)
 
@@ -180,7 +210,7 @@ class LocalTarget:
         hosts = self._agent.hosts_file(place.plan.pipeline)
         return place.variables(python, target=self.name, hosts=hosts)
 
-    def _start_batch(self, place: Workplace, extra: Mapping[str, str]) -> Attempt:
+    def _start_batch(self, place: Workplace, unsent: Unsent, extra: Mapping[str, str]) -> Attempt:
         stage, group = place.stage, place.plan.project.secrets_group
         python = self._prepared[stage.name].python
         place.make_room()
@@ -193,7 +223,7 @@ class LocalTarget:
             variables={**self._variables(place, python), **secret, **extra, **self._tether.variables},
             log=place.log,
             outputs=place.outputs,
-            store=self._store,
+            unsent=unsent,
             hidden=tuple(secret.values()),
         )
 

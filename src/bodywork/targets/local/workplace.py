@@ -115,6 +115,8 @@ class Workplace:
             "BODYWORK_HOSTS_FILE": str(hosts),
             "EVENTLET_NO_GREENDNS": "yes",  # its own resolver knows no siblings
         }
+        if self.plan.date is not None:
+            given["BODYWORK_DATE"] = self.plan.date
         if self.stage.secrets:
             given["BODYWORK_SECRETS"] = ",".join(secret.variable for secret in self.stage.secrets)
         for output in self.stage.outputs:

@@ -24,6 +24,7 @@ from bodywork.targets.kubernetes.client.incluster import ACCOUNT
 from bodywork.targets.kubernetes.client.kubeconfig import access as access_of
 from bodywork.targets.kubernetes.client.logstream import LogRequest, NotStartedError, log_stream
 from bodywork.targets.kubernetes.client.outage import Outage
+from bodywork.targets.kubernetes.client.proxied import proxied_stream
 from bodywork.targets.kubernetes.client.retries import Answer
 from bodywork.targets.kubernetes.client.unreachable import place
 from bodywork.targets.kubernetes.client.watch import Seen, Watch
@@ -213,6 +214,15 @@ class Api:
             limit_bytes=limit_bytes,
         )
         return log_stream(self._asking, wanted)
+
+    def proxied(
+        self, method: str, service: str, namespace: str, path: str, params: Mapping[str, str]
+    ) -> AsyncGenerator[bytes, None]:
+        """What a service (NAME:PORT) answers to a request that the API server passes on.
+
+        The Host that it sees is the one of `server`. Wrap it in `contextlib.aclosing`.
+        """
+        return proxied_stream(self._asking, method, service, namespace, path, params)
 
     async def allowed(
         self, verb: str, kind: Kind, namespace: str | None = None, *, subresource: str = ""

@@ -11,10 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bodywork.artifacts.address import Address
+from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.manifests.containers import PYTHON, WORK, InitContainer
 from bodywork.targets.kubernetes.settings import Settings
 
 MODULE = "bodywork.targets.kubernetes.pods.bring"
+VARIABLE = "BODYWORK_BRING"
 INPUTS = f"{WORK}/inputs"
 
 
@@ -40,6 +42,18 @@ def brought(
         name="bring",
         image=settings.tool_image,
         command=(PYTHON, "-u", "-m", MODULE),
-        variables={"BODYWORK_BRING": json.dumps(asked, sort_keys=True)},
+        variables={VARIABLE: json.dumps(asked, sort_keys=True)},
         secrets=(secret,) if secret else (),
     )
+
+
+def runs_read(workload: Object) -> set[str]:
+    """The runs that have made what the pods of a Deployment or ReplicaSet fetch when they start."""
+    containers = workload["spec"]["template"]["spec"].get("initContainers") or ()
+    asked = (
+        json.loads(variable["value"])
+        for container in containers
+        for variable in container.get("env") or ()
+        if variable["name"] == VARIABLE and variable.get("value")
+    )
+    return {one["key"].split("/")[1] for wanted in asked for one in wanted["inputs"]}

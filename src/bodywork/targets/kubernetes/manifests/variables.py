@@ -23,6 +23,7 @@ def of_stage(plan: Plan, stage: Stage, launch: Launch, added: Mapping[str, str])
         "BODYWORK_COMMIT": plan.source.commit,
         "BODYWORK_TARGET": "kubernetes",
         "GIT_COMMIT_HASH": plan.source.commit,
+        **({"BODYWORK_DATE": plan.date} if plan.date is not None else {}),
         **({"PORT": str(stage.service.port)} if stage.kind is Kind.SERVICE else {}),
         **stage.env,
         **added,

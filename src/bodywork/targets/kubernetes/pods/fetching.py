@@ -79,13 +79,19 @@ def fetch(wish: Wish, ours: Mapping[str, str]) -> None:
 
 def _git(wish: Wish, private: Path, scratch: Path, ours: Mapping[str, str]) -> Git:
     key, environment = None, dict(ours)
-    if wish.credential is not None and (given := wish.credential / "ssh-privatekey").exists():
+    if given := _given(wish, "ssh-privatekey", "SSH_PRIVATE_KEY"):
         # ssh takes no key that others can read, and the files of a Secret are readable by their group.
         key = _copy(given, private / "key")
-    if wish.credential is not None and (given := wish.credential / "known_hosts").exists():
+    if given := _given(wish, "known_hosts", "KNOWN_HOSTS"):
         known = _copy(given, private / "known_hosts")
         environment["GIT_SSH_COMMAND"] = f"ssh -o UserKnownHostsFile={shlex.quote(str(known))}"
     return Git(scratch / "mirrors", environment=environment, ssh_key=key)
+
+
+def _given(wish: Wish, *names: str) -> Path | None:
+    """The file of a key of the Secret: in the words of kubectl, or of `bodywork secret set`."""
+    folder = wish.credential
+    return next((folder / name for name in names if (folder / name).exists()), None) if folder else None
 
 
 def _copy(given: Path, to: Path) -> Path:
@@ -96,7 +102,8 @@ def _copy(given: Path, to: Path) -> Path:
 
 def _location(wish: Wish) -> str:
     """The repository's address, with user and password where the credential is of that kind."""
-    if wish.credential is None or not (wish.credential / "password").exists():
+    found = _given(wish, "password", "PASSWORD")
+    if found is None:
         return wish.repository
     parts = urlsplit(wish.repository)
     if parts.scheme not in ("https", "http"):
@@ -104,9 +111,8 @@ def _location(wish: Wish) -> str:
             f"a password opens no repository at {wish.repository}",
             hint="name it by https, or use an ssh key: ssh-privatekey and known_hosts",
         )
-    password = (wish.credential / "password").read_text().strip()
-    name = wish.credential / "username"
-    user = name.read_text().strip() if name.exists() else "git"
+    password, name = found.read_text().strip(), _given(wish, "username", "USERNAME")
+    user = name.read_text().strip() if name else "git"
     place = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(netloc=f"{quote(user, safe='')}:{quote(password, safe='')}@{place}"))
 

@@ -6,6 +6,8 @@ that is, is found from the run's first object, which is looked for by label.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.run.events import Event, StageOutput
 from bodywork.run.ledger import Release, RunRecord
@@ -114,6 +116,13 @@ class ClusterRecords:
         for main in await self._index.all(pipeline):
             await self._index.delete(main)
             self._writers.pop(run_objects.run_of(main), None)
+
+    async def forget_runs(self, pipeline: str, runs: Collection[str]) -> None:
+        """Delete the record of these runs: their events, logs and releases."""
+        for main in await self._index.all(pipeline):
+            if run_objects.run_of(main) in runs:
+                await self._index.delete(main)
+                self._writers.pop(run_objects.run_of(main), None)
 
     async def trim(self, pipeline: str, keep: int = 20) -> list[str]:
         """Delete the records of runs that are not needed any more; gives back their ids.

@@ -2,7 +2,7 @@
 
 A release is gone back to with the models that it had, and those may have been made by an earlier
 run than its own (`deploy --only`). What a later `--only` may read, the newest of each output, is
-kept as well.
+kept as well. So are the days of the newest back-fill: they tell which of them need not be run again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from bodywork.run.events import Event, StageEnded
 from bodywork.run.ledger import Release, RunRecord
-from bodywork.run.states import StageState
+from bodywork.run.states import RunState, StageState
 
 RELEASES = 10
 """Releases, counted from the newest, that can be gone back to."""
@@ -30,7 +30,7 @@ async def dispensable(
 
     `outputs` tells what a run has made; it is asked only when there is anything to decide.
     """
-    lasting = {release.run for release in releases[:RELEASES]}
+    lasting = {release.run for release in releases[:RELEASES]} | _of_newest_backfill(records)
     spare = [record for record in records[keep:] if record.state.ended and record.run not in lasting]
     if not spare:
         return []
@@ -43,12 +43,24 @@ async def dispensable(
     going, newest = [], set[tuple[str, str]]()
     for record in records:
         made = await outputs(record)
-        if record in spare and made.keys() <= newest and wanted.isdisjoint(made.values()):
+        unread = record.backfill is not None or made.keys() <= newest
+        if record in spare and unread and wanted.isdisjoint(made.values()):
             going.append(record)
-        else:
+            continue
+        if record.backfill is None:  # what was made for another day is never the newest
             newest |= made.keys()
-            wanted -= set(made.values())
+        wanted -= set(made.values())
     return going
+
+
+def _of_newest_backfill(records: Sequence[RunRecord]) -> set[str]:
+    """Good runs of the range of days that was run last."""
+    last = next((record.backfill for record in records if record.backfill), None)
+    return {
+        record.run
+        for record in records
+        if last is not None and record.backfill == last and record.state is RunState.SUCCEEDED
+    }
 
 
 def outputs_of(events: Sequence[Event]) -> Outputs:

@@ -1,8 +1,8 @@
 """The credential with which pods fetch a project that is too big to be sent: a Secret that only the
 fetching container sees.
 
-    the key that `deploy` was given     the pipeline's own Secret, made anew each time
-    no key                              the pipeline's own Secret, if an earlier deploy has made it,
+    what `deploy` was given             the pipeline's own Secret, made anew each time
+    nothing                             the pipeline's own Secret, if an earlier deploy has made it,
                                         else the Secret `bodywork-git`, if somebody has put it there
 """
 
@@ -36,13 +36,24 @@ class SshFiles:
     known_hosts: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Token:
+    """What a host of https is shown."""
+
+    user: str
+    password: str = field(repr=False)
+
+
 def own_name(project: Project) -> str:
     """The name of the pipeline's own Secret."""
     return with_run(project.object_name, GIT)
 
 
-def credential_secret(plan: Plan, namespace: str, files: SshFiles) -> Object:
-    data = {"ssh-privatekey": files.key, "known_hosts": files.known_hosts}
+def credential_secret(plan: Plan, namespace: str, files: SshFiles | Token) -> Object:
+    if isinstance(files, Token):
+        data = {"username": files.user.encode(), "password": files.password.encode()}
+    else:
+        data = {"ssh-privatekey": files.key, "known_hosts": files.known_hosts}
     return {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -56,7 +67,7 @@ def credential_secret(plan: Plan, namespace: str, files: SshFiles) -> Object:
     }
 
 
-async def ensure(api: Api, plan: Plan, namespace: str, files: SshFiles | None) -> str | None:
+async def ensure(api: Api, plan: Plan, namespace: str, files: SshFiles | Token | None) -> str | None:
     """The Secret to fetch with; None: there is none, so the repository must be open to all.
 
     Raises UsageError when the Secret of that name is somebody else's, StageError when nothing opens
@@ -73,9 +84,9 @@ async def ensure(api: Api, plan: Plan, namespace: str, files: SshFiles | None) -
         return GIVEN if given else None
     if there is not None and not _ours(there, plan.project):
         raise UsageError(
-            f"Secret {name} in namespace {namespace} is somebody else's, and would have to hold the key "
-            f"with which pods fetch {plan.pipeline}",
-            hint=f"put the key into a Secret {GIVEN} there, and leave out --ssh-key-file",
+            f"Secret {name} in namespace {namespace} is somebody else's, and would have to hold what "
+            f"opens the repository of {plan.pipeline} to its pods",
+            hint=f"put it into a Secret {GIVEN} there, and leave out --ssh-key-file and --git-secret",
         )
     await api.apply(credential_secret(plan, namespace, files))
     return name
@@ -85,7 +96,8 @@ def _no_key(plan: Plan, namespace: str) -> StageError:
     return StageError(
         f"{plan.pipeline} is too big for a Secret, so its pods fetch it from {plan.source.repository}, "
         "and they have no key for that",
-        hint="deploy with --ssh-key-file FILE, a key without a passphrase that may read this repository; "
+        hint="deploy with --ssh-key-file FILE or --git-secret NAME: a key without a passphrase that may "
+        "read this repository; "
         f"or keep one in a Secret {GIVEN} of namespace {namespace} (ssh-privatekey, known_hosts)",
     )
 

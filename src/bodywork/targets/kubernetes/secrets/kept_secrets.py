@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
 from bodywork.errors import NotFoundError, UsageError
 from bodywork.secret import Entry
@@ -172,6 +173,16 @@ def _times(secret: Object) -> dict[str, float]:
     with suppress(ValueError, TypeError, AttributeError):
         return {str(key): float(at) for key, at in json.loads(said).items()}
     return {}
+
+
+def changes(secret: Object) -> dict[str, float]:
+    """When each key of a Secret was changed; of one that others made, when any was."""
+    if is_kept(secret):
+        return _times(secret)
+    metadata = secret["metadata"]
+    times = [one["time"] for one in metadata.get("managedFields") or () if one.get("time")]
+    last = max([metadata["creationTimestamp"], *times])
+    return dict.fromkeys(secret.get("data") or {}, datetime.fromisoformat(last).timestamp())
 
 
 def _encoded(value: str) -> str:

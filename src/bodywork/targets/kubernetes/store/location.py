@@ -18,6 +18,10 @@ class Location:
     attempt: int
     output: str
 
+    def key(self, pipeline: str) -> str:
+        """In the store; `pipeline` is the object name."""
+        return "/".join((pipeline, self.run, self.stage, str(self.attempt), self.output))
+
 
 def find(digest: str, events_by_run: Mapping[str, Iterable[Event]]) -> Location | None:
     """Where `digest` was made, by the first of the runs that made it: give the newest first."""

@@ -14,6 +14,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from bodywork.artifacts.address import SECRET as GIVEN
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import require
 from bodywork.artifacts.objects import ObjectStore
@@ -31,8 +32,6 @@ from bodywork.targets.kubernetes.settings import Settings
 from bodywork.targets.kubernetes.store import store_server
 from bodywork.targets.kubernetes.store.location import Location
 
-GIVEN = "bodywork-store"
-"""The Secret in which a user keeps the credential of a store of their own; its keys are variables."""
 GIVEN_READER = manifests.READER
 """Where there is one that only reads, services get this."""
 DEFAULT_CLASS = (
@@ -56,8 +55,7 @@ class PipelineStore:
 
     def key(self, location: Location) -> str:
         """Under the address' prefix."""
-        made = (location.run, location.stage, str(location.attempt), location.output)
-        return "/".join((self.pipeline, *made))
+        return location.key(self.pipeline)
 
     def url_for_output(self, location: Location) -> str:
         """Where the stage puts what it has made; good for 7 days, or as long as the credential lasts."""
@@ -187,6 +185,12 @@ async def _given(
         reads=address,
         secret=await _reading_secret(api, plan.project, namespace, address),
     )
+
+
+async def opened(api: Api, store: str, namespace: str, variables: Mapping[str, str]) -> ObjectStore:
+    """The store that a bodywork.yaml names, for whoever reads from it on this machine."""
+    secret = await _given_secret(api, namespace, GIVEN)
+    return await asyncio.to_thread(_opened, _reachable(store), secret, variables)
 
 
 def _reachable(store: str) -> Address:

@@ -1,0 +1,267 @@
+"""The schedules of this machine and all that became of their times, in the history's database.
+
+Each method is one transaction. What decides about a time (`settle`, `push`) counts only if nobody
+else has decided since it was looked at; so two that look at the same time cannot both fire it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, datetime
+
+from bodywork.database import Database
+from bodywork.errors import NotFoundError
+from bodywork.schedule.definition import Definition
+from bodywork.schedule.due import Decision, Fate
+from bodywork.schedule.firing import Cause, Firing, State
+
+FIELDS = tuple(field.name for field in fields(Firing))
+COLUMNS = ", ".join(FIELDS)
+STATES = {Fate.FIRED: State.WAITING, Fate.SKIPPED: State.SKIPPED, Fate.MISSED: State.MISSED}
+OPEN = f"('{State.WAITING}', '{State.RUNNING}')"
+
+MOST_MISSED = 100
+"""Missed times that get a line each, after a long time without power; one line tells of those before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A schedule as it stands. Times are seconds since the epoch.
+
+    `last` is the time up to which all is decided, `paused` since when nothing fires (None: it does),
+    `tip` the commit at which the ref was last seen, `trouble` why it could not be looked at.
+    """
+
+    definition: Definition
+    made: float
+    paused: float | None
+    last: float
+    tip: str = ""
+    trouble: str = ""
+
+
+class Book:
+    """Schedules and firings. All methods raise the errors of `Database`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # Schedules
+
+    def put(self, definition: Definition, *, now: float, tip: str) -> Kept | None:
+        """Make or change a schedule; returns what it was before.
+
+        Times before `now` are nothing to a new one, nor to one whose times have changed.
+        """
+        before = next((one for one in self.kept() if one.definition.name == definition.name), None)
+        last = now
+        if before is not None and _same_times(before.definition, definition):
+            last = before.last
+        values = (definition.pipeline, definition.encode(), last, tip, definition.name)
+        with self._database.writing() as db:
+            if before is None:
+                db.execute(
+                    "INSERT INTO schedules (pipeline, document, last, tip, name, made, trouble)"
+                    " VALUES (?, ?, ?, ?, ?, ?, '')",
+                    (*values, now),
+                )
+            else:
+                db.execute(
+                    "UPDATE schedules SET pipeline = ?, document = ?, last = ?, tip = ?, trouble = ''"
+                    " WHERE name = ?",
+                    values,
+                )
+        return before
+
+    def kept(self) -> list[Kept]:
+        """All schedules, by name."""
+        rows = self._database.read(
+            "SELECT document, made, paused, last, tip, trouble FROM schedules ORDER BY name"
+        )
+        return [
+            Kept(
+                definition=Definition.decode(text),
+                made=made,
+                paused=paused,
+                last=last,
+                tip=tip,
+                trouble=trouble,
+            )
+            for text, made, paused, last, tip, trouble in rows
+        ]
+
+    def get(self, name: str) -> Kept:
+        """Raises NotFoundError with the nearest name."""
+        every = {one.definition.name: one for one in self.kept()}
+        if name not in every:
+            near = difflib.get_close_matches(name, every, n=1)
+            raise NotFoundError(
+                f"there is no schedule {name}" + (f" (did you mean {near[0]}?)" if near else ""),
+                hint=f"schedules: {', '.join(every)}" if every else "make one with: bodywork schedule",
+            )
+        return every[name]
+
+    def pause(self, name: str, now: float) -> None:
+        with self._database.writing() as db:
+            db.execute("UPDATE schedules SET paused = ? WHERE name = ? AND paused IS NULL", (now, name))
+
+    def resume(self, name: str, now: float, passed: Sequence[datetime]) -> None:
+        """Fire again, from now on; `passed` are the times that came while it was paused."""
+        with self._database.writing() as db:
+            db.execute("UPDATE schedules SET paused = NULL, last = ? WHERE name = ?", (now, name))
+            told = [Decision(due=due, fate=Fate.MISSED, reason="the schedule was paused") for due in passed]
+            for decision in _gathered(told):
+                _insert(db, name, decision, now, "")
+
+    def delete(self, name: str) -> None:
+        """Forget a schedule with its firings; their runs stay."""
+        with self._database.writing() as db:
+            db.execute("DELETE FROM schedules WHERE name = ?", (name,))
+
+    def tell(self, name: str, trouble: str) -> None:
+        """Why the ref could not be looked at; "" when it could."""
+        with self._database.writing() as db:
+            db.execute("UPDATE schedules SET trouble = ? WHERE name = ?", (trouble, name))
+
+    # Decisions
+
+    def settle(self, kept: Kept, decisions: Sequence[Decision], *, now: float, run: str) -> bool:
+        """Write down what becomes of times; `run` is the id of the run, should one of them fire.
+
+        False, and nothing is written: somebody else has decided, or the schedule is paused or gone.
+        """
+        name, last = kept.definition.name, decisions[-1].due.timestamp()
+        with self._database.writing() as db:
+            changed = db.execute(
+                "UPDATE schedules SET last = ? WHERE name = ? AND last = ? AND paused IS NULL",
+                (last, name, kept.last),
+            )
+            if changed.rowcount != 1:
+                return False
+            for decision in _gathered(decisions):
+                _insert(db, name, decision, now, run)
+        return True
+
+    def push(self, kept: Kept, tip: str, *, now: float, run: str) -> bool:
+        """The ref has moved to `tip`: fire, unless somebody else has seen it. As `settle`."""
+        name = kept.definition.name
+        with self._database.writing() as db:
+            changed = db.execute(
+                "UPDATE schedules SET tip = ?, trouble = ''"
+                " WHERE name = ? AND tip = ? AND paused IS NULL AND tip <> ?",
+                (tip, name, kept.tip, tip),
+            )
+            if changed.rowcount != 1:
+                return False
+            _add(db, name, due=now, cause=Cause.PUSH, state=State.WAITING, run=run, at=now)
+        return True
+
+    def ask(self, name: str, *, now: float, run: str) -> Firing:
+        """Fire now, because somebody wants it."""
+        with self._database.writing() as db:
+            number = _add(db, name, due=now, cause=Cause.ASKED, state=State.WAITING, run=run, at=now)
+        return self.firing(number)
+
+    # Firings
+
+    def take(self, number: int, process: str) -> bool:
+        """Become the one that carries a firing out; False: another one is, or it has ended."""
+        with self._database.writing() as db:
+            changed = db.execute(
+                "UPDATE firings SET state = ?, process = ? WHERE number = ? AND state = ?",
+                (State.RUNNING, process, number, State.WAITING),
+            )
+            return changed.rowcount == 1
+
+    def end(
+        self, number: int, state: State, reason: str, *, now: float, began: bool, process: str | None = None
+    ) -> bool:
+        """How a firing ended; `began`: there is a run of it. False: that was known already.
+
+        Without a reason, what was said before stays: how late it was. With `process`, only if that is
+        still the one that carries it out ("": nobody does).
+        """
+        with self._database.writing() as db:
+            changed = db.execute(
+                "UPDATE firings SET state = ?, reason = CASE WHEN ? THEN reason ELSE ? END, ended = ?,"
+                " run = CASE WHEN ? THEN run ELSE '' END"
+                f" WHERE number = ? AND state IN {OPEN} AND (? IS NULL OR process = ?)",
+                (state, not reason, reason, now, began, number, process, process),
+            )
+            return changed.rowcount == 1
+
+    def firing(self, number: int) -> Firing:
+        """Raises NotFoundError: there is none, or its schedule is gone."""
+        found = self._firings("WHERE number = ?", number)
+        if not found:
+            raise NotFoundError(f"there is no firing {number}: its schedule may have been deleted")
+        return found[0]
+
+    def firings(self, name: str, *, limit: int = -1) -> list[Firing]:
+        """The firings of a schedule, newest first."""
+        return self._firings("WHERE schedule = ? ORDER BY due DESC, number DESC LIMIT ?", name, limit)
+
+    def open(self) -> list[Firing]:
+        """All that wait or run, oldest first."""
+        return self._firings(f"WHERE state IN {OPEN} ORDER BY number")
+
+    def _firings(self, where: str, *values: object) -> list[Firing]:
+        rows = self._database.read(f"SELECT {COLUMNS} FROM firings {where}", *values)
+        found = (dict(zip(FIELDS, row, strict=True)) for row in rows)
+        return [
+            Firing(**{**one, "cause": Cause(one["cause"]), "state": State(one["state"])}) for one in found
+        ]
+
+
+def _same_times(before: Definition, after: Definition) -> bool:
+    return (before.rule.cron, before.rule.timezone) == (after.rule.cron, after.rule.timezone)
+
+
+def _gathered(decisions: Sequence[Decision]) -> list[Decision]:
+    """The same, with all but the newest of very many missed times as one."""
+    if len(decisions) <= MOST_MISSED + 1:
+        return list(decisions)
+    many, rest = decisions[:-MOST_MISSED], decisions[-MOST_MISSED:]
+    first, last = many[0].due, many[-1]
+    told = f"{last.reason}; so did {len(many) - 1} times before it, from {first:%Y-%m-%d %H:%M} UTC on"
+    return [Decision(due=last.due, fate=last.fate, reason=told), *rest]
+
+
+def _insert(db: sqlite3.Connection, name: str, decision: Decision, now: float, run: str) -> None:
+    state = STATES[decision.fate]
+    fired = decision.fate is Fate.FIRED
+    _add(
+        db,
+        name,
+        due=decision.due.astimezone(UTC).timestamp(),
+        cause=Cause.TIME,
+        state=state,
+        run=run if fired else "",
+        at=now,
+        reason=decision.reason,
+        ended=None if fired else now,
+    )
+
+
+def _add(
+    db: sqlite3.Connection,
+    name: str,
+    *,
+    due: float,
+    cause: Cause,
+    state: State,
+    run: str,
+    at: float,
+    reason: str = "",
+    ended: float | None = None,
+) -> int:
+    """A time that is there already is left as it is: a clock that was set back brings it again."""
+    added = db.execute(
+        "INSERT OR IGNORE INTO firings (schedule, due, cause, state, run, process, reason, at, ended)"
+        " VALUES (?, ?, ?, ?, ?, '', ?, ?, ?)",
+        (name, due, cause, state, run, reason, at, ended),
+    )
+    return int(added.lastrowid or 0)

@@ -1,0 +1,59 @@
+"""One time of a schedule, and what became of it.
+
+waiting ──> running ──> succeeded, failed, cancelled, interrupted     as its run ended
+   │           └──────> failed, skipped                               before a run began
+   └──> missed, failed
+skipped, missed                                                       from the beginning
+
+Whoever carries a firing out takes it first (`Book.take`), and only one can: so a firing that waits may
+be started by as many agents as there are, and runs once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why there is a firing: its time had come, the ref had moved, or somebody has asked for it."""
+
+    TIME = "time"
+    PUSH = "push"
+    ASKED = "asked"
+
+
+class State(StrEnum):
+    """Where a firing stands; those of runs have the names that runs have."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INTERRUPTED = "interrupted"
+    SKIPPED = "skipped"
+    MISSED = "missed"
+
+    @property
+    def ended(self) -> bool:
+        return self not in (State.WAITING, State.RUNNING)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Firing:
+    """Times are seconds since the epoch. `due` is the time that it is for, `at` when that was decided.
+
+    `run` is empty where there is no run; `process` is the identity of the one that carries it out.
+    """
+
+    number: int
+    schedule: str
+    due: float
+    cause: Cause
+    state: State
+    run: str
+    process: str
+    reason: str
+    at: float
+    ended: float | None
