@@ -122,11 +122,18 @@ def _date_of_commit(checkout: Checkout, tree: Path) -> IndexDate:
 
 
 async def lock_environments(
-    environments: Environments, project: Project, *, tree: Path, folder: str, as_of: datetime | None
+    environments: Environments,
+    project: Project,
+    *,
+    tree: Path,
+    folder: str,
+    as_of: datetime | None,
+    platform: str | None = None,
 ) -> dict[str, Lock]:
     """The locks of all stages, `on_failure` included, by stage name; made at the same time.
 
-    `tree` holds the commit's files, `folder` is the project's in there.
+    `tree` holds the commit's files, `folder` is the project's in there; `platform` is the one that
+    they are for, as uv names it (None: this machine's).
     Raises what is wrong with the first stage whose packages cannot be locked, naming that stage.
     """
     stages = project.all_stages
@@ -150,6 +157,7 @@ async def lock_environments(
                 setuptools=project.setuptools,
                 notebook=notebook,
                 root=tree,
+                platform=platform,
             )
             tasks[key] = asyncio.ensure_future(work)
         return tasks[key]

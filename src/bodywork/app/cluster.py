@@ -20,6 +20,7 @@ from bodywork.app.cluster_check import (
     value_of,
 )
 from bodywork.app.cluster_logs import ClusterLogs
+from bodywork.app.cluster_platform import platform_of
 from bodywork.app.cluster_stop import Stopping
 from bodywork.app.git_access import GitAccess
 from bodywork.app.git_key import files_for_pods
@@ -87,6 +88,9 @@ class ClusterSite:
         unknown = await missing_keys(self._api, project, place, only)
         hidden = await unpublished(self._api, project, self._settings(project))
         return [*not_in_clusters(project), *unknown, *hidden]
+
+    async def platform(self) -> str | None:
+        return await platform_of(self._api)
 
     async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
         settings = self._settings(plan.project)

@@ -169,7 +169,7 @@ async def ground_of(
     for sentence in await site.check(project, request.only):
         watcher.note(sentence)
     tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
-    locks = await lock_all(parts, request, checkout, tree, watcher)
+    locks = await lock_all(parts, request, checkout, tree, watcher, await site.platform())
     return Ground(
         checkout=checkout, tree=tree, environments={name: lock.digest for name, lock in locks.items()}
     )
@@ -211,17 +211,31 @@ async def _made_before(
 
 
 async def lock_all(
-    parts: Parts, request: Request, checkout: Checkout, tree: Path, watcher: Watcher
+    parts: Parts,
+    request: Request,
+    checkout: Checkout,
+    tree: Path,
+    watcher: Watcher,
+    platform: str | None,
 ) -> dict[str, Lock]:
-    """The locks of all stages; says which packages those are, and what is odd about them."""
+    """The locks of all stages for a platform (None: this machine's).
+
+    Says which packages those are, and what is odd about them.
+    """
     index = await asyncio.to_thread(index_date, checkout, request.as_of, tree=tree)
     if index.warning:
         watcher.warning(index.warning)
     if index.note:
         watcher.note(index.note)
-    folder = checkout.source.folder
     locking = asyncio.ensure_future(
-        lock_environments(parts.environments, checkout.project, tree=tree, folder=folder, as_of=index.at)
+        lock_environments(
+            parts.environments,
+            checkout.project,
+            tree=tree,
+            folder=checkout.source.folder,
+            as_of=index.at,
+            platform=platform,
+        )
     )
     if not (await asyncio.wait({locking}, timeout=SILENCE))[0]:
         watcher.note(f"resolving packages as of {f'{index.at:%Y-%m-%d}' if index.at else 'now'}")

@@ -73,6 +73,9 @@ class LocalSite:
 
         return await asyncio.to_thread(laid_out)
 
+    async def platform(self) -> str | None:
+        return None
+
     async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
         try:
             lacking = await asyncio.to_thread(lacks, self._parts.stores, plan, writing=before_run)

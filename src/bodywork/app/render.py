@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bodywork.app.checkout import Checkout
+from bodywork.app.cluster_platform import platform_for
 from bodywork.app.deploy import Request, check_out_request, lock_all
 from bodywork.app.execution import Watcher, record_of
 from bodywork.app.parts import Parts
@@ -38,7 +39,7 @@ def render(parts: Parts, request: Request, watcher: Watcher) -> list[dict[str, A
 
     async def work() -> tuple[Mapping[str, Lock], Path]:
         tree = await asyncio.to_thread(parts.trees.ensure, checkout.commit.commit, checkout.commit.export)
-        return await lock_all(parts, request, checkout, tree, watcher), tree
+        return await lock_all(parts, request, checkout, tree, watcher, platform_for(())), tree
 
     locks, tree = asyncio.run(work())
     settings = _settings(parts, request, checkout)

@@ -73,6 +73,10 @@ class Site(Protocol):
         """The files of an earlier run's commit; None where the target has kept them itself."""
         ...
 
+    async def platform(self) -> str | None:
+        """For which platform packages are locked, as uv names it; None: this machine's."""
+        ...
+
     async def review(self, plan: Plan, *, before_run: bool = False) -> Sequence[str]:
         """Sentences about what a plan needs and the target lacks; changes nothing.
 
