@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hooked import chat, drop_by_drop, never
+from places import Place
 from tool import Repository, Tool, wait_for
 
 HEAD = 'version: "2"\nname: demo\npython: "3.11"\n'
@@ -26,13 +27,13 @@ def well(tool: Tool, repository: Repository, well: bool, *options: str) -> None:
 
 
 def test_a_chat_is_told_of_the_first_success_of_failures_and_when_all_is_well_again(
-    tool: Tool, repository: Repository
+    place: Place, repository: Repository
 ) -> None:
+    tool = place.tool
     good, bad = project("notify: {secret: chat, form: json}", "pass"), {"one.py": "raise SystemExit(3)"}
     with chat() as there:
         assert tool.told("secret", "set", "chat", "WEBHOOK_URL", text=there.url).code == 0
         commit = repository.commit(good)
-        started = time.time()
         well(tool, repository, True)
         well(tool, repository, True)
         repository.commit(bad)
@@ -53,7 +54,7 @@ def test_a_chat_is_told_of_the_first_success_of_failures_and_when_all_is_well_ag
     assert first == {
         "notice": "first-success",
         "pipeline": "demo",
-        "target": "local",
+        "target": tool.extra.get("BODYWORK_TARGET", "local"),
         "run": run["run"],
         "commit": commit,
         "ref": "main",
@@ -68,7 +69,6 @@ def test_a_chat_is_told_of_the_first_success_of_failures_and_when_all_is_well_ag
     }
     assert second["reason"] == "one failed: exited with 3"
     assert third["date"] == "2026-03-01"
-    assert time.time() - started < 60
 
 
 def test_slack_gets_a_message_and_each_webhook_only_what_it_asked_for(
