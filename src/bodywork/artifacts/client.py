@@ -134,5 +134,5 @@ def _options(endpoint: str) -> ClientConfig:
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": "5 seconds",
         "read_timeout": "60 seconds",
-        "timeout": "1 hour",  # of one request: a part, or an object that is read
+        "timeout": "24 hours",  # of one request: a part, or all of an object that is read
     }
