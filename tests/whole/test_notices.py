@@ -181,15 +181,27 @@ def test_nobody_is_told_of_a_back_fill(tool: Tool, repository: Repository) -> No
 def test_a_time_of_a_schedule_at_which_no_run_could_begin_is_told_of(
     tool: Tool, repository: Repository
 ) -> None:
+    away = repository.path.with_name("vanished")
     with chat() as there:
-        hooks = f'notify: {{webhook: "{there.url}", form: json, on: [failed]}}'
+        hooks = f'notify: {{webhook: "{there.url}", form: json, on: [failed, recovered]}}'
         repository.commit(project(hooks, "pass"))
         well(tool, repository, True)
         tool.good("schedule", str(repository.path), "--cron", "0 6 1 1 *")
-        repository.path.rename(repository.path.with_name("vanished"))
+        repository.path.rename(away)
         tool("schedule", "run-now", "demo")
         wait_for(lambda: there.got, 30)
-    (told,) = there.got
-    assert (told["notice"], told["run"], told["commit"]) == ("failed", None, None)
-    assert told["previous_state"] == "succeeded"
-    assert "there is no folder" in told["reason"]
+        away.rename(repository.path)
+        for _ in range(2):
+            ran = len(tool.good("runs", "-o", "json").json)
+            tool("schedule", "run-now", "demo")
+            wait_for(
+                lambda ran=ran: [
+                    one["ended"] for one in tool.good("runs", "-o", "json").json if one["ended"]
+                ][ran:]
+            )
+        wait_for(lambda: len(there.got) > 1, 15)
+    failed, recovered = there.got
+    assert (failed["notice"], failed["run"], failed["commit"]) == ("failed", None, None)
+    assert failed["previous_state"] == "succeeded"
+    assert "there is no folder" in failed["reason"]
+    assert (recovered["notice"], recovered["previous_state"]) == ("recovered", "failed")
