@@ -51,7 +51,9 @@ class Chat:
 
 
 @contextmanager
-def chat(answer: Answer | None = None, *, certificate: Path | None = None) -> Iterator[Chat]:
+def chat(
+    answer: Answer | None = None, *, certificate: Path | None = None, address: str = "127.0.0.1"
+) -> Iterator[Chat]:
     made = Chat(answer=answer or with_code(200))
 
     class Handler(http.server.BaseHTTPRequestHandler):
@@ -79,13 +81,13 @@ def chat(answer: Answer | None = None, *, certificate: Path | None = None) -> It
         def handle_error(self, *_: object) -> None:  # who asked has gone
             pass
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server((address, 0), Handler) as server:
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             server.socket = context.wrap_socket(server.socket, server_side=True)
         scheme = "https" if certificate else "http"
-        made.url = f"{scheme}://127.0.0.1:{server.server_address[1]}/hooks/t0k3n-0f-the-chat"
+        made.url = f"{scheme}://{address}:{server.server_address[1]}/hooks/t0k3n-0f-the-chat"
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:
             yield made

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hooked import chat, drop_by_drop, never
+from places import Place
 from tool import Repository, Tool, wait_for
 
 HEAD = 'version: "2"\nname: demo\npython: "3.11"\n'
@@ -26,13 +27,13 @@ def well(tool: Tool, repository: Repository, well: bool, *options: str) -> None:
 
 
 def test_a_chat_is_told_of_the_first_success_of_failures_and_when_all_is_well_again(
-    tool: Tool, repository: Repository
+    place: Place, repository: Repository
 ) -> None:
+    tool = place.tool
     good, bad = project("notify: {secret: chat, form: json}", "pass"), {"one.py": "raise SystemExit(3)"}
     with chat() as there:
         assert tool.told("secret", "set", "chat", "WEBHOOK_URL", text=there.url).code == 0
         commit = repository.commit(good)
-        started = time.time()
         well(tool, repository, True)
         well(tool, repository, True)
         repository.commit(bad)
@@ -53,7 +54,7 @@ def test_a_chat_is_told_of_the_first_success_of_failures_and_when_all_is_well_ag
     assert first == {
         "notice": "first-success",
         "pipeline": "demo",
-        "target": "local",
+        "target": tool.extra.get("BODYWORK_TARGET", "local"),
         "run": run["run"],
         "commit": commit,
         "ref": "main",
@@ -68,7 +69,6 @@ def test_a_chat_is_told_of_the_first_success_of_failures_and_when_all_is_well_ag
     }
     assert second["reason"] == "one failed: exited with 3"
     assert third["date"] == "2026-03-01"
-    assert time.time() - started < 60
 
 
 def test_slack_gets_a_message_and_each_webhook_only_what_it_asked_for(
@@ -181,15 +181,27 @@ def test_nobody_is_told_of_a_back_fill(tool: Tool, repository: Repository) -> No
 def test_a_time_of_a_schedule_at_which_no_run_could_begin_is_told_of(
     tool: Tool, repository: Repository
 ) -> None:
+    away = repository.path.with_name("vanished")
     with chat() as there:
-        hooks = f'notify: {{webhook: "{there.url}", form: json, on: [failed]}}'
+        hooks = f'notify: {{webhook: "{there.url}", form: json, on: [failed, recovered]}}'
         repository.commit(project(hooks, "pass"))
         well(tool, repository, True)
         tool.good("schedule", str(repository.path), "--cron", "0 6 1 1 *")
-        repository.path.rename(repository.path.with_name("vanished"))
+        repository.path.rename(away)
         tool("schedule", "run-now", "demo")
         wait_for(lambda: there.got, 30)
-    (told,) = there.got
-    assert (told["notice"], told["run"], told["commit"]) == ("failed", None, None)
-    assert told["previous_state"] == "succeeded"
-    assert "there is no folder" in told["reason"]
+        away.rename(repository.path)
+        for _ in range(2):
+            ran = len(tool.good("runs", "-o", "json").json)
+            tool("schedule", "run-now", "demo")
+            wait_for(
+                lambda ran=ran: [
+                    one["ended"] for one in tool.good("runs", "-o", "json").json if one["ended"]
+                ][ran:]
+            )
+        wait_for(lambda: len(there.got) > 1, 15)
+    failed, recovered = there.got
+    assert (failed["notice"], failed["run"], failed["commit"]) == ("failed", None, None)
+    assert failed["previous_state"] == "succeeded"
+    assert "there is no folder" in failed["reason"]
+    assert (recovered["notice"], recovered["previous_state"]) == ("recovered", "failed")

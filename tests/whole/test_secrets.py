@@ -12,6 +12,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
+from places import Place
 from tool import Repository, Tool, wait_for
 
 TOKEN = "s3cr3t/tok+n for you"
@@ -39,6 +40,16 @@ class Answer(http.server.BaseHTTPRequestHandler):
             print("dying with", token, flush=True); os._exit(3)
         print("asked with", token, flush=True)
         self.send_response(200); self.end_headers(); self.wfile.write(os.environ["API_TOKEN"].encode())
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("0.0.0.0", 5000), Answer).serve_forever()
+"""
+
+ANSWERS = """
+import http.server
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.send_header("Content-Length", str(len(token))); self.end_headers()
+        self.wfile.write(token.encode())
     def log_message(self, *args): pass
 http.server.ThreadingHTTPServer(("0.0.0.0", 5000), Answer).serve_forever()
 """
@@ -252,7 +263,8 @@ def test_a_changed_value_takes_effect_when_a_service_starts_again(tool: Tool, re
     assert "second" not in json.dumps(tool.good("agent", "status", "-o", "json").json)
 
 
-def test_a_deploy_rolls_out_a_service_whose_secret_was_changed(tool: Tool, repository: Repository) -> None:
+def test_a_deploy_rolls_out_a_service_whose_secret_was_changed(place: Place, repository: Repository) -> None:
+    tool = place.tool
     tool.told("secret", "set", "weather", "API_TOKEN", text="first value")
     tool.told("secret", "set", "other", "API_TOKEN", text="first value")
     stage = "{{run: serve.py, secrets: {{API_TOKEN: {}}}, service: {{port: 5000}}}}"
@@ -260,7 +272,7 @@ def test_a_deploy_rolls_out_a_service_whose_secret_was_changed(tool: Tool, repos
     repository.commit(
         {
             "bodywork.yaml": f"{HEAD}workflow: one, two\nstages:\n{stages}",
-            "serve.py": 'import os\ntoken = os.environ["API_TOKEN"]\n' + SERVER,
+            "serve.py": 'import json, os\ntoken = json.dumps(os.environ["API_TOKEN"])\n' + ANSWERS,
         }
     )
 
@@ -278,8 +290,8 @@ def test_a_deploy_rolls_out_a_service_whose_secret_was_changed(tool: Tool, repos
         kept,
     ]
     services = tool.good("deploy", str(repository.path), "-o", "json").json["services"]
-    assert [get(one["url"]) for one in services] == ["second value", "first value"]
+    assert place.ask([(one["url"], None) for one in services]) == ["second value", "first value"]
     assert planned() == [kept, kept]
     tool.told("secret", "set", "other", "API_TOKEN", text="third value")
     services = tool.good("deploy", str(repository.path), "--only", "two", "-o", "json").json["services"]
-    assert [get(one["url"]) for one in services] == ["second value", "third value"]
+    assert place.ask([(one["url"], None) for one in services]) == ["second value", "third value"]

@@ -229,3 +229,30 @@ def test_a_folder_of_many_files_and_a_big_file_come_back_whole(
     )
     repository.commit({**project(address(server), make=make), "use.py": use})
     assert f"use | 50 {40 << 20}" in keyed.good("deploy", str(repository.path)).out
+
+
+@needs_s3
+def test_a_command_that_is_killed_while_it_sends_has_lost_nothing(
+    keyed: Tool, repository: Repository, server: s3.Server
+) -> None:
+    repository.commit(project(address(server), make="import time\ntime.sleep(3)\n" + MAKE))
+    with keyed.start("deploy", str(repository.path)) as child:
+        wait_for(lambda: "running" in keyed("status", "demo").out, seconds=60)
+        server.stop()
+        wait_for(lambda: list((keyed.home / "state" / "runs").glob("*/unsent/make")), seconds=30)
+        child.kill()
+        child.communicate()
+    server.start()
+    resumed = keyed.good("resume", "demo")
+    assert "trained" not in resumed.out and "read model 1" in resumed.out
+    assert not list((keyed.home / "state" / "runs").glob("*/unsent/*"))
+
+
+def test_an_output_may_be_a_link_to_what_was_made_elsewhere(tool: Tool, repository: Repository) -> None:
+    make = (
+        "import os\nopen('made.txt', 'w').write('elsewhere')\n"
+        "out = os.environ['BODYWORK_OUTPUT_MODEL']\n"
+        "os.symlink(os.path.relpath('made.txt', os.path.dirname(out)), out)\n"
+    )
+    repository.commit(project("", make=make))
+    assert "use | read elsewhere" in tool.good("deploy", str(repository.path)).out

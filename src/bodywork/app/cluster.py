@@ -14,7 +14,6 @@ from bodywork.app.cluster_check import (
     Place,
     ages,
     missing_keys,
-    not_in_clusters,
     unpublished,
     unserved_routes,
     value_of,
@@ -87,7 +86,7 @@ class ClusterSite:
         place = Place(namespace=self._settings(project).namespace, target=self._where.target)
         unknown = await missing_keys(self._api, project, place, only)
         hidden = await unpublished(self._api, project, self._settings(project))
-        return [*not_in_clusters(project), *unknown, *hidden]
+        return [*unknown, *hidden]
 
     async def platform(self) -> str | None:
         return await platform_of(self._api)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import difflib
 import shlex
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from bodywork.errors import ForbiddenError, NotFoundError
@@ -90,12 +90,6 @@ async def unpublished(api: Api, project: Project, settings: Settings) -> list[st
     """That the services of an old project are not published, where the cluster cannot do it."""
     lacking = await Routes(api=api, settings=settings).lacks(project) if takes_prefix_off(project) else ""
     return [f"its services can be reached from within the cluster only: {lacking}"] if lacking else []
-
-
-def not_in_clusters(project: Project) -> Iterator[str]:
-    """A sentence for each setting that has no effect on a cluster."""
-    if project.schedule is not None:
-        yield f"schedule {project.schedule.cron} is not acted on yet: this is one run"
 
 
 def _users(project: Project, only: Collection[str] | None) -> dict[tuple[str, str], list[str]]:

@@ -53,7 +53,7 @@ class ClusterKeeper:
                 found = await api.list(DEPLOYMENT, namespace, labels={labels.MANAGED_BY: labels.MANAGER})
             except ForbiddenError:  # who sets secrets need not be allowed to see who uses them
                 return []
-            return sorted(map(_said, filter(lambda one: wanted & _refers_to(one), found)))
+            return sorted(map(user, filter(lambda one: wanted & refers_to(one), found)))
 
         return self._with(work)
 
@@ -103,7 +103,7 @@ class ClusterKeeper:
         return asyncio.run(call())
 
 
-def _refers_to(deployment: Object) -> set[tuple[str, str]]:
+def refers_to(deployment: Object) -> set[tuple[str, str]]:
     """The keys of Secrets that its pods get as variables."""
     containers = deployment["spec"]["template"]["spec"]["containers"]
     entries = [entry for one in containers for entry in one.get("env") or ()]
@@ -111,6 +111,6 @@ def _refers_to(deployment: Object) -> set[tuple[str, str]]:
     return {(one["name"], one["key"]) for one in found if one}
 
 
-def _said(deployment: Object) -> str:
+def user(deployment: Object) -> str:
     marks = deployment["metadata"]["labels"]
     return f"{marks[labels.STAGE]} of {marks[labels.PIPELINE]}"

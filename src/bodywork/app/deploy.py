@@ -30,7 +30,11 @@ SILENCE = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What the user asked to deploy, and how; `scheduled_as` is the id that a schedule has given the run."""
+    """What the user asked to deploy, and how.
+
+    `scheduled_as` is the id that a schedule has given the run; not `signals`: they mean something else
+    than to cancel it; `failed_before`: the schedule's time before could not even begin a run.
+    """
 
     repository: str = "."
     ref: str | None = None
@@ -46,6 +50,8 @@ class Request:
     detach: bool = False
     date: date | None = None
     scheduled_as: str | None = None
+    failed_before: bool = False
+    signals: bool = True
 
 
 def plan(parts: Parts, request: Request, watcher: Watcher) -> Plan:
@@ -102,8 +108,10 @@ def deploy(parts: Parts, request: Request, watcher: Watcher) -> Outcome:
                 target,
                 watcher,
                 cancel=cancel,
+                signals=request.signals,
                 fail_fast=request.fail_fast,
                 release=request.only is None,
+                failed_before=request.failed_before,
             )
 
     outcome = asyncio.run(work())

@@ -96,13 +96,14 @@ async def carry_out(
     fail_fast: bool = False,
     release: bool = True,
     tell: bool = True,
+    failed_before: bool = False,
 ) -> Outcome:
     """Run the engine, recording each event before anything is done upon it.
 
     `cancel` is set by signals too, unless they mean something else (not `signals`). With `release`,
     what the services serve after a good end is recorded as a release, together with that end: no
     crash comes between them. With `tell`, webhooks of the project are told of the end, and of one of
-    the run before that nobody has seen.
+    the run before that nobody has seen; `failed_before`: that one could not even begin.
     """
     adopt_orphans()
     say = watcher.warning
@@ -116,8 +117,9 @@ async def carry_out(
         await before
     finally:
         before.cancel()
+    failed_before |= any(isinstance(one, RunEnded) and one.state is RunState.FAILED for one in past)
     if tell:
-        await tell_end(site, planned.project, planned.run, say, stage=stage, past=past)
+        await tell_end(site, planned.project, planned.run, say, stage=stage, failed_before=failed_before)
     return Outcome(pipeline=planned.pipeline, run=planned.run, state=end.state, reason=end.reason)
 
 

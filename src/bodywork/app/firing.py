@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import time
 
@@ -38,7 +39,7 @@ def fire(parts: Parts, number: int, watcher: Watcher) -> Outcome | None:
         outcome = _deploy(parts, definition, firing, watcher)
     except BodyworkError as error:
         if _end_without(parts, firing, error) is State.FAILED:
-            _tell(parts, definition, firing, error, watcher)
+            tell_of_none(parts, Where(), definition, firing.due, error, watcher)
         raise
     _end(parts, firing, State(str(outcome.state)), outcome.reason, began=True)
     with contextlib.suppress(BodyworkError):  # the next time tries again
@@ -51,7 +52,16 @@ def _deploy(parts: Parts, definition: Definition, firing: Firing, watcher: Watch
     if replace:
         with contextlib.suppress(NotFoundError):
             stop(parts, Where(), definition.pipeline)
-    return deploy(parts, request_of(definition, firing, wait=replace), watcher)
+    request = request_of(definition, firing, wait=replace)
+    before = _failed_before(parts, firing)
+    return deploy(parts, dataclasses.replace(request, failed_before=before), watcher)
+
+
+def _failed_before(parts: Parts, firing: Firing) -> bool:
+    """Whether the time before could not begin a run: that all is well again has to be told then."""
+    before = [one for one in parts.book.firings(firing.schedule) if one.number < firing.number]
+    tried = [one for one in before if one.state not in (State.SKIPPED, State.MISSED, State.CANCELLED)]
+    return bool(tried) and tried[0].state is State.FAILED and not tried[0].run
 
 
 def request_of(definition: Definition, firing: Firing, *, wait: bool = False) -> Request:
@@ -67,14 +77,14 @@ def request_of(definition: Definition, firing: Firing, *, wait: bool = False) ->
     )
 
 
-def _tell(
-    parts: Parts, definition: Definition, firing: Firing, error: BodyworkError, watcher: Watcher
+def tell_of_none(
+    parts: Parts, where: Where, definition: Definition, due: float, error: BodyworkError, watcher: Watcher
 ) -> None:
-    """There is no run whose end would be told."""
+    """There is no run whose end would be told to those who want to know of failures."""
 
     async def work() -> None:
-        async with open_site(parts, Where()) as site:
-            day = f"{definition.day(firing.due)}"
+        async with open_site(parts, where) as site:
+            day = f"{definition.day(due)}"
             await tell_that_none_began(site, definition.pipeline, day, error.message, watcher.warning)
 
     asyncio.run(work())

@@ -16,7 +16,6 @@ from typing import Any
 from bodywork.app.site import Site
 from bodywork.app.times import rfc3339
 from bodywork.errors import BodyworkError
-from bodywork.run.events import Event, RunEnded
 from bodywork.run.ledger import RunRecord
 from bodywork.run.states import RunState
 from bodywork.spec.model import Occasion, Project, Webhook
@@ -83,18 +82,18 @@ def _plain(text: str) -> str:
 
 
 async def tell_end(
-    site: Site, project: Project, run: str, say: Say, *, stage: str | None, past: Sequence[Event]
+    site: Site, project: Project, run: str, say: Say, *, stage: str | None, failed_before: bool
 ) -> None:
     """Tell how a run ended that has just done so.
 
-    `stage` is the first one that failed, `past` are the events from before the run was resumed.
+    `stage` is the first one that failed. `failed_before`: something went wrong just before, of which
+    there is no run but this one: it failed and was resumed, or the last one could not even begin.
     """
 
     async def work() -> None:
         record = await site.records.run(run)
-        ends = [replace(record, state=one.state) for one in past[::-1] if isinstance(one, RunEnded)]
-        ends = [one for one in ends if one.state is not RunState.CANCELLED]
-        earlier = [*ends, *(one for one in await _counted(site, project) if one.run != run)]
+        failed = [replace(record, state=RunState.FAILED)] if failed_before else []
+        earlier = [*failed, *(one for one in await _counted(site, project) if one.run != run)]
         if (occasion := occasion_of(record, earlier)) is not None:
             await _tell(site, project, notice_of(occasion, record, earlier, stage), say)
 

@@ -78,9 +78,12 @@ class PruneHere:
             if held := await site.holder(pipeline):
                 raise BusyError(f"pipeline {pipeline} is busy: run {held.run} is in progress")
             return spare(await self._past(site, pipeline), wish.policy, time.time())
-        async with site.hold(pipeline, new_run()):
+        past = await self._past(site, pipeline)
+        async with site.hold(pipeline, new_run()):  # for a moment only: a deploy does not wait for long
             self._parts.holdings.drop_claims(pipeline)
-            going = spare(await self._past(site, pipeline), wish.policy, time.time())
+            if await _has_gone_on(site, pipeline, past):
+                past = await self._past(site, pipeline)
+            going = spare(past, wish.policy, time.time())
             for record in going:
                 if record.state is RunState.RUNNING:  # it was killed, and never resumed
                     target = await site.target(pipeline)
@@ -90,9 +93,8 @@ class PruneHere:
 
     async def _past(self, site: LocalSite, pipeline: str) -> Past:
         observed = (await (await site.target(pipeline)).observe(pipeline)).values()
-        records = [r for r in await site.records.runs(pipeline) if r.target == NAME]
         return Past(
-            records=records,
+            records=await _records(site, pipeline),
             releases=await site.records.releases(pipeline),
             made=self._parts.holdings.made(pipeline),
             read=self._parts.holdings.read(),
@@ -144,6 +146,16 @@ class PruneHere:
             yield Part(what=LOGS, count=1, size=size_of(folder))
             if not dry_run:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+async def _records(site: LocalSite, pipeline: str) -> list[RunRecord]:
+    return [record for record in await site.records.runs(pipeline) if record.target == NAME]
+
+
+async def _has_gone_on(site: LocalSite, pipeline: str, past: Past) -> bool:
+    """Whether anything has run since: services change with runs alone."""
+    before = (list(past.records), list(past.releases))
+    return before != (await _records(site, pipeline), await site.records.releases(pipeline))
 
 
 def _is_run(name: str) -> bool:

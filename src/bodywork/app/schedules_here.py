@@ -6,7 +6,6 @@ import asyncio
 import shutil
 import time
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import takewhile
@@ -16,13 +15,13 @@ from bodywork.app.here import NAME, LocalSite
 from bodywork.app.lock import holder
 from bodywork.app.parts import Parts
 from bodywork.app.past import state_of
+from bodywork.app.run_logs import show_run
 from bodywork.app.service_unit import unit_of
 from bodywork.app.site import Chunk
 from bodywork.errors import BusyError, NotFoundError
 from bodywork.schedule.book import Kept
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import Firing, State
-from bodywork.spec.model import Kind
 
 POLL = 0.1
 """Seconds between two looks at whether a firing has a run yet."""
@@ -37,6 +36,9 @@ class SchedulesHere:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._book = parts.book
+
+    def refuse(self, definition: Definition) -> None:
+        pass
 
     def put(self, definition: Definition, tip: str) -> Kept | None:
         before = self._book.put(definition, now=time.time(), tip=tip)
@@ -99,19 +101,7 @@ class SchedulesHere:
         return firing
 
     async def _show(self, run: str, follow: bool, show: Callable[[Chunk], None]) -> None:
-        """What a run's stages have printed; with `follow`, those of batch stages until it has ended.
-
-        A service goes on printing when the run has ended: what it has printed by then comes last.
-        """
-        site, record = LocalSite(self._parts), self._parts.history.run(run)
-        plan = self._parts.history.plan(run)
-        stages = [planned.stage for planned in plan.all_stages]
-        batch = [stage for stage in stages if stage.kind is Kind.BATCH]
-        services = [stage for stage in stages if stage.kind is Kind.SERVICE]
-        for some, on in ((batch, follow), (services, False)):
-            async with aclosing(site.logs(record, plan, some, follow=on)) as chunks:
-                async for chunk in chunks:
-                    show(chunk)
+        await show_run(LocalSite(self._parts), self._parts.history.run(run), follow=follow, show=show)
 
     def _ended(self, firing: Firing) -> Firing:
         """The firing of a run that has ended, as soon as that is in the book; it takes a moment."""

@@ -13,7 +13,7 @@ from bodywork.artifacts.failure import unopened
 from bodywork.errors import MachineError
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, ObjectStore, RetryConfig
+    from obstore.store import BackoffConfig, ClientConfig, ObjectStore, RetryConfig
 
 GOOGLE = (
     "GOOGLE_APPLICATION_CREDENTIALS",
@@ -36,6 +36,15 @@ AZURE = (
 )
 
 
+ENDLESS = 1_000_000
+"""Retries: it is time that counts."""
+PAUSES: BackoffConfig = {
+    "init_backoff": timedelta(seconds=0.2),
+    "max_backoff": timedelta(seconds=5),
+    "base": 3,  # each is a random part of the one before times this: with 2 they would not grow
+}
+
+
 def require() -> None:
     """Raises MachineError where the client library is not installed."""
     try:
@@ -53,7 +62,11 @@ def client(address: Address, variables: Mapping[str, str], patience: float) -> O
     `patience` is in seconds. Raises UsageError, MachineError.
     """
     require()
-    retries: RetryConfig = {"max_retries": 20, "retry_timeout": timedelta(seconds=patience)}
+    retries: RetryConfig = {
+        "max_retries": ENDLESS,
+        "retry_timeout": timedelta(seconds=patience),
+        "backoff": PAUSES,
+    }
     from obstore.exceptions import BaseError
 
     kinds = {"s3": _s3, "gs": _google, "az": _azure, "file": _folder}
@@ -121,5 +134,5 @@ def _options(endpoint: str) -> ClientConfig:
         "allow_http": endpoint.startswith("http://"),
         "connect_timeout": "5 seconds",
         "read_timeout": "60 seconds",
-        "timeout": "1 hour",  # of one request: a part, or an object that is read
+        "timeout": "24 hours",  # of one request: a part, or all of an object that is read
     }

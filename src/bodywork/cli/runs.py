@@ -13,6 +13,8 @@ from bodywork.cli.words import COLOURS, ago, duration
 if TYPE_CHECKING:
     from bodywork.app.where import Where
 
+SCHEDULE = "schedule"
+
 
 @click.command(epilog="Example: bodywork runs iris --limit 5")
 @options.any_pipeline
@@ -33,11 +35,14 @@ def command(pipeline: str | None, limit: int, where: Where, output: str) -> None
     if not found:
         click.echo("there are no runs yet; make one with: bodywork deploy REPOSITORY", err=True)
     width = max((len(record.pipeline) for record, _ in found), default=0)
+    ids = max((len(record.run) for record, _ in found), default=0)
     dated = any(record.date for record, _ in found)
+    scheduled = any(record.kind == SCHEDULE for record, _ in found)
     for record, state in found:
         day = f"{record.date or '':10}  " if dated else ""
+        by = f"{SCHEDULE if record.kind == SCHEDULE else '':8}  " if scheduled else ""
         word = click.style(f"{state:11}", fg=COLOURS[str(state)])
         took = duration(record.ended - record.started) if record.ended else ""
         when = ago(time.time() - record.started)
-        what = f"{record.run}  {record.pipeline:{width}}  {word}  {record.commit[:12]}  {day}"
+        what = f"{record.run:{ids}}  {record.pipeline:{width}}  {word}  {record.commit[:12]}  {day}{by}"
         click.echo(f"{what}{when:10}  {took:>12}  {record.reason}".rstrip())

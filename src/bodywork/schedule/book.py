@@ -54,12 +54,15 @@ class Book:
     def put(self, definition: Definition, *, now: float, tip: str) -> Kept | None:
         """Make or change a schedule; returns what it was before.
 
-        Times before `now` are nothing to a new one, nor to one whose times have changed.
+        Times before `now` are nothing to a new one, nor to one whose times have changed; nor are pushes
+        to one whose ref is another.
         """
         before = next((one for one in self.kept() if one.definition.name == definition.name), None)
         last = now
-        if before is not None and _same_times(before.definition, definition):
+        if before is not None and same_times(before.definition, definition):
             last = before.last
+        if before is not None and _same_ref(before.definition, definition):
+            tip = before.tip
         values = (definition.pipeline, definition.encode(), last, tip, definition.name)
         with self._database.writing() as db:
             if before is None:
@@ -97,11 +100,7 @@ class Book:
         """Raises NotFoundError with the nearest name."""
         every = {one.definition.name: one for one in self.kept()}
         if name not in every:
-            near = difflib.get_close_matches(name, every, n=1)
-            raise NotFoundError(
-                f"there is no schedule {name}" + (f" (did you mean {near[0]}?)" if near else ""),
-                hint=f"schedules: {', '.join(every)}" if every else "make one with: bodywork schedule",
-            )
+            raise not_there(name, list(every))
         return every[name]
 
     def pause(self, name: str, now: float) -> None:
@@ -216,8 +215,22 @@ class Book:
         ]
 
 
-def _same_times(before: Definition, after: Definition) -> bool:
+def not_there(name: str, known: Sequence[str]) -> NotFoundError:
+    """The error for a schedule that is not among those that are."""
+    near = difflib.get_close_matches(name, known, n=1)
+    return NotFoundError(
+        f"there is no schedule {name}" + (f" (did you mean {near[0]}?)" if near else ""),
+        hint=f"schedules: {', '.join(known)}" if known else "make one with: bodywork schedule",
+    )
+
+
+def same_times(before: Definition, after: Definition) -> bool:
+    """Whether the times of two definitions are the same."""
     return (before.rule.cron, before.rule.timezone) == (after.rule.cron, after.rule.timezone)
+
+
+def _same_ref(before: Definition, after: Definition) -> bool:
+    return (before.repository, before.ref) == (after.repository, after.ref)
 
 
 def _gathered(decisions: Sequence[Decision]) -> list[Decision]:

@@ -99,6 +99,9 @@ class Timekeeper:
                 self._woken.clear()
                 try:
                     wait = self.look()
+                except BodyworkError as error:
+                    self._log(f"schedules cannot be looked at: {error.message}")
+                    wait = LONGEST
                 except Exception:
                     self._log(f"bug: {traceback.format_exc()}")
                     wait = LONGEST

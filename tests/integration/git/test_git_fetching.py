@@ -87,16 +87,24 @@ def test_a_container_that_is_started_again_begins_anew(
     assert left(tmp_path / "work") == ["project", "project/b.txt"]
 
 
+@pytest.mark.parametrize("names", [("username", "password"), ("USERNAME", "PASSWORD")])
 def test_a_token_opens_a_private_repository(
-    fetch: Fetch, repository: Repository, web: WebServer, publish: Callable[..., Path], tmp_path: Path
+    fetch: Fetch,
+    repository: Repository,
+    web: WebServer,
+    publish: Callable[..., Path],
+    tmp_path: Path,
+    names: tuple[str, str],
 ) -> None:
+    """Under the names that Kubernetes has for them, and those of `bodywork secret set`."""
     publish(repository)
     web.user, web.password = "me", TOKEN
     commit = repository.git("rev-parse", "HEAD")
     refused = fetch(web.url("project.git"), commit)
     assert refused.returncode == 1
     assert refused.stderr.startswith("bodywork: ")
-    credential = secret(tmp_path / "secret", username="me\n", password=f"{TOKEN}\n")
+    values = dict(zip(names, ("me\n", f"{TOKEN}\n"), strict=True))
+    credential = secret(tmp_path / "secret", **values)
     done = fetch(web.url("project.git"), commit, credential=credential)
     assert done.returncode == 0, done.stderr
     assert TOKEN not in done.stdout + done.stderr

@@ -163,9 +163,11 @@ def test_while_it_is_paused_nothing_is_decided_and_afterwards_the_times_are_told
 
 def test_a_change_of_times_forgets_what_was_due_and_any_other_does_not(books: Callable[[], Book]) -> None:
     book = books()
-    book.put(NIGHTLY, now=100.0, tip="")
-    assert book.put(replace(NIGHTLY, ref="next"), now=200.0, tip="") is not None
-    assert book.get("iris").last == 100.0
+    book.put(NIGHTLY, now=100.0, tip="a")
+    book.put(replace(NIGHTLY, file="other.yaml"), now=150.0, tip="b")
+    assert book.get("iris").tip == "a", "a push that nobody has seen yet is still to come"
+    assert book.put(replace(NIGHTLY, ref="next"), now=200.0, tip="c") is not None
+    assert (book.get("iris").last, book.get("iris").tip) == (100.0, "c")
     book.put(replace(NIGHTLY, rule=replace(NIGHTLY.rule, cron="@daily")), now=300.0, tip="")
     assert book.get("iris").last == 300.0
 
