@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -94,3 +95,45 @@ def test_what_is_asked_for_wrongly_is_said(tool: Tool) -> None:
     age = tool("prune", "--older-than", "soon")
     assert age.code == 2 and "'soon' is not an age like 30d, 12h or 4w" in age.err
     assert "there is no pipeline demo" in tool("prune", "demo").err
+
+
+def test_deploys_and_prunes_go_on_beside_each_other(tool: Tool, repository: Repository) -> None:
+    """Two pipelines make the same, slowly read, while each of their old runs is forgotten at once."""
+    make = "import os\nopen(os.environ['BODYWORK_OUTPUT_MODEL'], 'w').write('the same')\n"
+    use = "import os, time\ntime.sleep(0.3)\nprint(open(os.environ['BODYWORK_INPUT_MODEL']).read())\n"
+    file = (
+        'version: "2"\nname: {}\npython: "3.11"\nworkflow: make >> use >> again\nstages:\n'
+        "  make: {{run: make.py, outputs: {{model: model.txt}}}}\n"
+        "  use: {{run: use.py, inputs: {{model: make.model}}}}\n"
+        "  again: {{run: use.py, inputs: {{model: make.model}}}}\n"
+    )
+    names, over = ("one", "two"), threading.Event()
+    for name in names:
+        repository.write({f"{name}/bodywork.yaml": file.format(name), f"{name}/make.py": make})
+        repository.write({f"{name}/use.py": use})
+    repository.commit()
+    refused: list[str] = []
+
+    def prune() -> None:
+        while not over.is_set():
+            answer = tool("prune", "--keep", "1", "--yes")
+            if answer.code:
+                refused.append(answer.err)
+
+    def deploys(name: str) -> None:
+        for _ in range(4):
+            answer = tool("deploy", str(repository.path), "--file", f"{name}/bodywork.yaml", "--wait")
+            if answer.code:
+                refused.append(answer.err + answer.out)
+
+    threads = [threading.Thread(target=deploys, args=(name,)) for name in names]
+    pruning = threading.Thread(target=prune)
+    for one in (*threads, pruning):
+        one.start()
+    for one in threads:
+        one.join()
+    over.set()
+    pruning.join()
+    assert not refused
+    tool.good("prune", "--keep", "1", "--yes")
+    assert len(tool.good("runs", "--output", "json").json) == 2
