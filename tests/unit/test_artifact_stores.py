@@ -14,7 +14,7 @@ from bodywork.artifacts.files import FileStore
 from bodywork.artifacts.objects import MOST_PARTS, PART, _part
 from bodywork.artifacts.turns import Turns
 from bodywork.cli.words import size
-from bodywork.errors import NotFoundError
+from bodywork.errors import MachineError, NotFoundError
 
 DIGEST = "file:" + "ab" * 32
 
@@ -69,6 +69,14 @@ def test_a_folder_forgets_what_is_removed_and_what_killed_commands_left(tmp_path
     assert not (store.root / ".new-999999999-x").exists()
     store.remove(digest, DIGEST)
     assert store.size(digest) is None
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    for root in (tmp_path / "file" / "store", Path("/proc/nothing")):
+        with pytest.raises(MachineError, match=rf"the folder {root} cannot be written to: ") as raised:
+            FileStore(root, hint="name another").check(writing=True)
+        assert raised.value.hint == "name another"
 
 
 def test_sizes_in_words() -> None:

@@ -78,9 +78,15 @@ class FileStore:
             return None
 
     def check(self, *, writing: bool) -> None:
-        if writing:
-            with room_on(self.root, self._hint), self._temporary():
+        if not writing:
+            return
+        try:
+            with self._temporary():
                 pass
+        except OSError as error:
+            raise MachineError(
+                f"the folder {self.root} cannot be written to: {error.strerror}", hint=self._hint
+            ) from error
 
     def kept(self) -> Iterator[Kept]:
         """Also sweeps: what killed commands have half written is nobody's."""
