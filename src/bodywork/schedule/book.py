@@ -49,6 +49,9 @@ class Book:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def close(self) -> None:
+        self._database.close()
+
     # Schedules
 
     def put(self, definition: Definition, *, now: float, tip: str) -> Kept | None:

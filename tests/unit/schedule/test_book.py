@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -33,9 +34,14 @@ NIGHTLY = Definition(
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Callable[[], Book]:
+def books(tmp_path: Path) -> Iterator[Callable[[], Book]]:
     """Makes another one over the same file, as another process would."""
-    return lambda: Book(Database(tmp_path / "history.db", MIGRATIONS))
+    with ExitStack() as stack:
+        yield lambda: opened(stack, tmp_path / "history.db")
+
+
+def opened(stack: ExitStack, path: Path) -> Book:
+    return stack.enter_context(closing(Book(Database(path, MIGRATIONS))))
 
 
 def test_a_definition_is_read_as_it_was_written() -> None:
@@ -63,28 +69,29 @@ def test_no_time_is_claimed_twice_however_many_decide(
     tmp_path_factory: pytest.TempPathFactory, pauses: list[int], many: int
 ) -> None:
     path = tmp_path_factory.mktemp("book") / "history.db"
-    books = [Book(Database(path, MIGRATIONS)) for _ in range(many)]
-    books[0].put(NIGHTLY, now=START.timestamp(), tip="")
-    now, barrier = START, threading.Barrier(many)
+    with ExitStack() as stack:
+        books = [opened(stack, path) for _ in range(many)]
+        books[0].put(NIGHTLY, now=START.timestamp(), tip="")
+        now, barrier = START, threading.Barrier(many)
 
-    def claim(number: int) -> bool:
-        """Look at the clock, decide, and then all write at the same moment."""
-        book = books[number]
-        kept = book.get("iris")
-        timing = NIGHTLY.timing
-        assert timing is not None
-        decisions = decide(timing, last=datetime.fromtimestamp(kept.last, UTC), now=now)
-        barrier.wait()
-        return bool(decisions) and book.settle(kept, decisions, now=now.timestamp(), run=f"run-{number}")
+        def claim(number: int) -> bool:
+            """Look at the clock, decide, and then all write at the same moment."""
+            book = books[number]
+            kept = book.get("iris")
+            timing = NIGHTLY.timing
+            assert timing is not None
+            decisions = decide(timing, last=datetime.fromtimestamp(kept.last, UTC), now=now)
+            barrier.wait()
+            return bool(decisions) and book.settle(kept, decisions, now=now.timestamp(), run=f"run-{number}")
 
-    with ThreadPoolExecutor(many) as pool:
-        for hours in pauses:
-            now += timedelta(hours=hours)
-            assert sum(pool.map(claim, range(many))) <= 1
-    assert NIGHTLY.timing is not None
-    expected = [one.due for one in decide(NIGHTLY.timing, last=START, now=now)]
-    found = [datetime.fromtimestamp(one.due, UTC) for one in books[0].firings("iris")]
-    assert found == expected[::-1], "each time is there, once"
+        with ThreadPoolExecutor(many) as pool:
+            for hours in pauses:
+                now += timedelta(hours=hours)
+                assert sum(pool.map(claim, range(many))) <= 1
+        assert NIGHTLY.timing is not None
+        expected = [one.due for one in decide(NIGHTLY.timing, last=START, now=now)]
+        found = [datetime.fromtimestamp(one.due, UTC) for one in books[0].firings("iris")]
+        assert found == expected[::-1], "each time is there, once"
 
 
 @settings(max_examples=25, deadline=None)
@@ -93,19 +100,20 @@ def test_a_firing_is_taken_once_however_many_want_it(
     tmp_path_factory: pytest.TempPathFactory, many: int
 ) -> None:
     path = tmp_path_factory.mktemp("book") / "history.db"
-    books = [Book(Database(path, MIGRATIONS)) for _ in range(many)]
-    books[0].put(NIGHTLY, now=1.0, tip="")
-    firing, barrier = books[0].ask("iris", now=2.0, run="r"), threading.Barrier(many)
+    with ExitStack() as stack:
+        books = [opened(stack, path) for _ in range(many)]
+        books[0].put(NIGHTLY, now=1.0, tip="")
+        firing, barrier = books[0].ask("iris", now=2.0, run="r"), threading.Barrier(many)
 
-    def take(number: int) -> bool:
-        barrier.wait()
-        return books[number].take(firing.number, f"{number}:0")
+        def take(number: int) -> bool:
+            barrier.wait()
+            return books[number].take(firing.number, f"{number}:0")
 
-    with ThreadPoolExecutor(many) as pool:
-        assert sum(pool.map(take, range(many))) == 1
-    assert books[0].end(firing.number, State.SUCCEEDED, "", now=3.0, began=True)
-    assert not books[0].take(firing.number, "late:0"), "it has ended"
-    assert not books[0].end(firing.number, State.FAILED, "", now=3.0, began=True), "and ends once"
+        with ThreadPoolExecutor(many) as pool:
+            assert sum(pool.map(take, range(many))) == 1
+        assert books[0].end(firing.number, State.SUCCEEDED, "", now=3.0, began=True)
+        assert not books[0].take(firing.number, "late:0"), "it has ended"
+        assert not books[0].end(firing.number, State.FAILED, "", now=3.0, began=True), "and ends once"
 
 
 def test_a_push_is_seen_once(books: Callable[[], Book]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -114,10 +115,10 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    book = Book(Database(tmp_path / "history.db", MIGRATIONS))
-    book.put(HOURLY, now=START.timestamp(), tip="a")
-    return Bench(book=book, clock=ToldClock(), hands=NotedHands(book))
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with closing(Book(Database(tmp_path / "history.db", MIGRATIONS))) as book:
+        book.put(HOURLY, now=START.timestamp(), tip="a")
+        yield Bench(book=book, clock=ToldClock(), hands=NotedHands(book))
 
 
 async def test_it_waits_for_the_next_time_but_never_long(bench: Bench) -> None:
