@@ -57,6 +57,8 @@ INNER = {
     "BODYWORK_BRING": "in a pod: the inputs that are to be brought",
     "BODYWORK_HOOK_LEAVING": "in a pod: the file that says that a service is about to end",
     "BODYWORK_HOOK_HOST": "in a pod: the address that a service's port is bound on",
+    "BODYWORK_SCHEDULE": "in a pod of a schedule: what is to run",
+    "BODYWORK_JOB": "in a pod of a schedule: the Job, whose name tells the time",
     "BODYWORK_UV": "in a pod: where uv is",
     "BODYWORK_TERMINATION_LOG": "in a pod: the file for what became of the stage",
 }

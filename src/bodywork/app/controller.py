@@ -25,7 +25,7 @@ def control(parts: Parts, where: Where, run: str, watcher: Watcher) -> Outcome |
     its node is drained, which is no reason to cancel anything.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+        signal.signal(number, leave)
 
     async def work() -> Outcome | None:
         async with open_site(parts, where) as site:
@@ -37,5 +37,6 @@ def control(parts: Parts, where: Where, run: str, watcher: Watcher) -> Outcome |
     return asyncio.run(work())
 
 
-def _leave(number: int, _: FrameType | None) -> None:
+def leave(number: int, _: FrameType | None) -> None:
+    """Say by the exit code that the work is not done."""
     os._exit(128 + number)

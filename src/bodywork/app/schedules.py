@@ -13,7 +13,7 @@ from bodywork.app.execution import Watcher
 from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
 from bodywork.app.site import Chunk
-from bodywork.app.sites import open_site
+from bodywork.app.sites import open_site, wanting_the_extra
 from bodywork.app.times import rfc3339
 from bodywork.app.where import LOCAL, Where
 from bodywork.errors import UsageError
@@ -22,6 +22,7 @@ from bodywork.schedule.book import Kept
 from bodywork.schedule.definition import Definition, differences
 from bodywork.schedule.due import upcoming
 from bodywork.schedule.firing import Firing
+from bodywork.spec.model import Project
 from bodywork.spec.names import is_label, label
 from bodywork.spec.rule import rule_of
 
@@ -31,6 +32,10 @@ LONGEST_NAME = 50
 
 class Schedules(Protocol):
     """Where the schedules of a target are kept. All raise NotFoundError for a name that is not there."""
+
+    def refuse(self, definition: Definition) -> None:
+        """Raises UsageError for what the target cannot do."""
+        ...
 
     def put(self, definition: Definition, tip: str) -> Kept | None:
         """Make or change one; `tip` is the commit of its ref now. Returns what it was before."""
@@ -79,17 +84,19 @@ class Made:
         return list(differences(self.before.definition, self.definition)) if self.before else []
 
 
-def schedules_of(parts: Parts, where: Where) -> Schedules:
-    """Who keeps the schedules of a target."""
-    if where.kind != LOCAL:
-        raise UsageError(
-            f"schedules on {where.target} are not made by this command",
-            hint="let CI or another clock call: bodywork deploy REPOSITORY --detach "
-            f"--target {where.target}; or leave out --target, for this machine",
-        )
-    from bodywork.app.schedules_here import SchedulesHere
+def schedules_of(
+    parts: Parts, where: Where, project: Project | None = None, access: GitAccess | None = None
+) -> Schedules:
+    """Who keeps the schedules of a target. `project` is the one that is to be put on a schedule, and
+    `access` what opens its repository.
+    """
+    if where.kind == LOCAL:
+        from bodywork.app.schedules_here import SchedulesHere
 
-    return SchedulesHere(parts)
+        return SchedulesHere(parts)
+    with wanting_the_extra():
+        from bodywork.app.schedules_cluster import SchedulesInCluster
+    return SchedulesInCluster(parts=parts, where=where, project=project, access=access or GitAccess())
 
 
 def make(
@@ -100,10 +107,10 @@ def make(
     `given` are options of the rule by key. Raises the errors of `check_out`, UsageError, and
     NotFoundError for secrets that are not there.
     """
-    schedules = schedules_of(parts, request.where)
     request = _of_commits(parts, request, watcher)
     checkout = check_out_request(parts, request, watcher)
     project = checkout.project
+    schedules = schedules_of(parts, request.where, project, request.access)
     definition = Definition(
         name=_named(name, label(project.name, "project")),
         pipeline=project.name,
@@ -116,6 +123,7 @@ def make(
     )
     if not next_times(definition, count=1) and definition.rule.cron is not None:
         raise UsageError(f'cron expression "{definition.rule.cron}" names a day that never comes')
+    schedules.refuse(definition)
     _check(parts, request, checkout, watcher)
     return Made(definition=definition, before=schedules.put(definition, checkout.commit.commit))
 

@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 
 @click.command(hidden=True, epilog="Example: bodywork firing 12")
-@click.argument("number", type=int)
-def command(number: int) -> int:
-    """Carry out firing NUMBER of this machine's schedules, unless another process does."""
+@click.argument("number", type=int, required=False)
+@click.option("--job", help="In a cluster: the Job of the firing.")
+@click.option("--namespace", help="In a cluster: the namespace of the pipeline.")
+def command(number: int | None, job: str | None, namespace: str | None) -> int:
+    """Carry out firing NUMBER of this machine's schedules, unless another process does.
+
+    In a pod of a CronJob, the firing is known by its Job.
+    """
+    if job is not None and namespace is not None:
+        return _in_cluster(job, namespace)
+    if number is None:
+        raise click.UsageError("say which: NUMBER, or --job and --namespace")
+    return _here(number)
+
+
+def _in_cluster(job: str, namespace: str) -> int:
+    """0 for any end, so that the Job is not started anew."""
+    from bodywork.app.cluster_firing import fire_in_cluster, order_of
+    from bodywork.app.parts import Parts
+    from bodywork.cli.run_view import RunWatcher
+    from bodywork.targets.kubernetes.manifests.cron_job import GIT
+
+    ours = Parts.ours_now()
+    with RunWatcher("text") as watcher:
+        state = fire_in_cluster(ours, order_of(ours, job, namespace), watcher, Path(GIT))
+    click.echo(f"firing of {job} has ended: {state}")
+    return 0
+
+
+def _here(number: int) -> int:
     from bodywork.app.firing import fire
     from bodywork.app.parts import Parts
     from bodywork.cli.notes import Notes

@@ -6,7 +6,8 @@ and of reading what became of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from bodywork.run.plan import Plan
 from bodywork.spec.model import Project
@@ -123,19 +124,40 @@ def controller_job(plan: Plan, settings: Settings, *, variables: Mapping[str, st
             "backoffLimit": RETRIES,
             "podReplacementPolicy": "Failed",
             "ttlSecondsAfterFinished": settings.keep_finished,
-            "template": {"metadata": {"labels": mine}, "spec": _pod(plan, settings, variables)},
+            "template": {"metadata": {"labels": mine}, "spec": _pod_of_run(plan, settings, variables)},
         },
     }
 
 
-def _pod(plan: Plan, settings: Settings, variables: Mapping[str, str]) -> Object:
+def _pod_of_run(plan: Plan, settings: Settings, variables: Mapping[str, str]) -> Object:
     run = ["--pipeline", plan.pipeline, "--run", plan.run, "--namespace", settings.namespace]
-    given = {
-        "HOME": HOME,
-        "BODYWORK_IMAGE": settings.image,
-        "BODYWORK_STORE_IMAGE": settings.store_image,
-        **variables,
-    }
+    return controlling_pod(
+        ["bodywork", "controller", *run], settings, env=plain(variables_of(settings, variables))
+    )
+
+
+def variables_of(settings: Settings, more: Mapping[str, str]) -> dict[str, str]:
+    """What a controller is told of the place that it runs in."""
+    images = {"BODYWORK_IMAGE": settings.image, "BODYWORK_STORE_IMAGE": settings.store_image}
+    return {"HOME": HOME, **images, **more}
+
+
+def controlling_pod(
+    command: Sequence[str],
+    settings: Settings,
+    *,
+    env: Sequence[Object],
+    secrets: Mapping[str, str] = MappingProxyType({}),
+) -> Object:
+    """A pod of the account; `secrets` are the Secrets that it sees, by folder."""
+    mounts = [
+        {"name": f"secret-{number}", "mountPath": folder, "readOnly": True}
+        for number, folder in enumerate(secrets)
+    ]
+    volumes = [
+        {"name": f"secret-{number}", "secret": {"secretName": name, "defaultMode": 0o440}}
+        for number, name in enumerate(secrets.values())
+    ]
     return {
         "restartPolicy": "OnFailure",
         "serviceAccountName": ACCOUNT,
@@ -147,14 +169,14 @@ def _pod(plan: Plan, settings: Settings, variables: Mapping[str, str]) -> Object
                 "name": CONTROLLER,
                 "image": settings.tool_image,
                 "imagePullPolicy": settings.pull_policy,
-                "command": ["bodywork", "controller", *run],
+                "command": list(command),
                 "workingDir": HOME,
-                "env": plain(given),
+                "env": list(env),
                 "resources": resources.of_tool(MEMORY),
                 "securityContext": container_security(),
                 "terminationMessagePolicy": "FallbackToLogsOnError",
-                "volumeMounts": [{"name": "work", "mountPath": HOME}],
+                "volumeMounts": [{"name": "work", "mountPath": HOME}, *mounts],
             }
         ],
-        "volumes": [{"name": "work", "emptyDir": {}}],
+        "volumes": [{"name": "work", "emptyDir": {}}, *volumes],
     }

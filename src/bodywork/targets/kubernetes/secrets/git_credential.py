@@ -50,6 +50,12 @@ def own_name(project: Project) -> str:
 
 
 def credential_secret(plan: Plan, namespace: str, files: SshFiles | Token) -> Object:
+    marks = {**labels.of_pipeline(plan.project), CONTENT: GIT}
+    return credential_of(own_name(plan.project), namespace, marks, files)
+
+
+def credential_of(name: str, namespace: str, marks: Mapping[str, str], files: SshFiles | Token) -> Object:
+    """A Secret of that name; `marks` are its labels."""
     if isinstance(files, Token):
         data = {"username": files.user.encode(), "password": files.password.encode()}
     else:
@@ -57,11 +63,7 @@ def credential_secret(plan: Plan, namespace: str, files: SshFiles | Token) -> Ob
     return {
         "apiVersion": "v1",
         "kind": "Secret",
-        "metadata": {
-            "name": own_name(plan.project),
-            "namespace": namespace,
-            "labels": {**labels.of_pipeline(plan.project), CONTENT: GIT},
-        },
+        "metadata": {"name": name, "namespace": namespace, "labels": dict(marks)},
         "type": "Opaque",
         "data": {name: base64.b64encode(content).decode() for name, content in data.items()},
     }

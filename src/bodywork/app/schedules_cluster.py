@@ -1,0 +1,235 @@
+"""The schedules of a cluster: CronJobs, and a ConfigMap each for what became of their times."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TypeVar
+
+from bodywork.app.cluster_cron import credential, is_schedule, kept_of, objects, while_paused
+from bodywork.app.cluster_firing import Order
+from bodywork.app.cluster_times import Told, accounted
+from bodywork.app.git_access import GitAccess
+from bodywork.app.parts import Parts
+from bodywork.app.past import state_of
+from bodywork.app.run_logs import show_run
+from bodywork.app.site import Chunk
+from bodywork.app.sites import open_site
+from bodywork.app.where import Where
+from bodywork.errors import BusyError, ForbiddenError, NotFoundError, UsageError
+from bodywork.git.location import parse
+from bodywork.schedule import told
+from bodywork.schedule.book import Kept, not_there
+from bodywork.schedule.definition import Definition
+from bodywork.schedule.firing import Firing, State
+from bodywork.spec.model import Project
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, SECRET, Object
+from bodywork.targets.kubernetes.manifests import cron_job
+from bodywork.targets.kubernetes.provisions import ensure_namespace
+from bodywork.targets.kubernetes.records import firings
+from bodywork.targets.kubernetes.settings import Settings
+
+T = TypeVar("T")
+POLL = 1.0
+PATIENCE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SchedulesInCluster:
+    """`Schedules` of a cluster. `project` is the one that is put on a schedule, `access` what opens it."""
+
+    parts: Parts
+    where: Where
+    project: Project | None = None
+    access: GitAccess = field(default_factory=GitAccess)
+
+    def refuse(self, definition: Definition) -> None:
+        """Raises UsageError for what a cluster cannot do."""
+        if parse(definition.repository).local:
+            raise UsageError(
+                f"{definition.repository} is on this machine, where pods cannot fetch it at a later time",
+                hint="name the repository by a URL that the cluster reaches",
+            )
+        if definition.rule.on_push is not None:
+            raise UsageError(
+                "on kubernetes a schedule has times, and looks at no branch",
+                hint="give --cron, or let the repository's host call: bodywork deploy --detach",
+            )
+
+    def put(self, definition: Definition, tip: str) -> Kept | None:
+        project = self.project
+        assert project is not None
+        self.refuse(definition)
+
+        async def work(api: Api) -> Kept | None:
+            settings = self._settings(project)
+            await ensure_namespace(api, project, settings)
+            there = await api.get(CRON_JOB, definition.name, settings.namespace)
+            if there is not None and not is_schedule(there, project):
+                raise UsageError(
+                    f"there is a CronJob {definition.name} in namespace {settings.namespace} already, "
+                    "which is somebody else's",
+                    hint="choose another name: --name NAME",
+                )
+            before = kept_of(there) if there is not None else None
+            secret = await credential(self.parts, definition, project, self.access, settings.namespace)
+            bare = replace(definition, ssh_key=None, git_secret=None)  # they are of this machine
+            for one in await objects(api, bare, project, settings, secret=secret, before=before):
+                await api.apply(one)
+            await firings.make(api, project, definition.name, settings.namespace)
+            return before
+
+        return self._with(work)
+
+    def kept(self) -> list[Kept]:
+        return [kept_of(one) for one in self._with(self._all)]
+
+    def get(self, name: str) -> Kept:
+        return kept_of(self._with(lambda api: self._one(api, name)))
+
+    def firings(self, name: str, limit: int) -> list[Firing]:
+        async def work(api: Api) -> list[Firing]:
+            one = await self._one(api, name)
+            namespace = one["metadata"]["namespace"]
+            rows = [told.decode(text) for text in (await firings.read(api, name, namespace)).values()]
+            chosen = {labels.NAME: name, labels.KIND: cron_job.SCHEDULE}
+            jobs = await api.list(JOB, namespace, labels=chosen)
+            async with open_site(self.parts, replace(self.where, namespace=namespace)) as site:
+                runs = await site.records.runs(kept_of(one).definition.pipeline)
+                states = {run.run: State(str(await state_of(site, run))) for run in runs}
+            seen = Told(kept=kept_of(one), rows=rows, jobs=jobs, runs=runs, states=states)
+            return accounted(seen, now=time.time(), limit=limit)
+
+        return self._with(work)
+
+    def run_now(self, name: str) -> Firing:
+        async def work(api: Api) -> Firing:
+            one = await self._one(api, name)
+            definition, namespace = kept_of(one).definition, one["metadata"]["namespace"]
+            async with open_site(self.parts, replace(self.where, namespace=namespace)) as site:
+                known = await site.records.runs(definition.pipeline, limit=1)
+                held = await site.holder(definition.pipeline) if known else None
+            if held is not None:
+                raise BusyError(
+                    f"pipeline {definition.pipeline} is busy: run {held.run} ({held.who}) is in progress",
+                    hint=f"wait for its end, or stop it: bodywork stop {definition.pipeline}",
+                )
+            job = cron_job.job_now(one, int(time.time()))
+            await api.create(job)
+            return Order(definition=definition, namespace=namespace, job=job["metadata"]["name"]).firing
+
+        return self._with(work)
+
+    def pause(self, name: str) -> None:
+        self._suspend(name, time.time())
+
+    def resume(self, name: str) -> None:
+        """Times that came in between are not made up for; they are told as such."""
+        kept = self.get(name)
+        if kept.paused is not None:
+            self._suspend(name, None)
+
+    def delete(self, name: str) -> None:
+        async def work(api: Api) -> None:
+            one = await self._one(api, name)
+            namespace = one["metadata"]["namespace"]
+            await api.delete(CRON_JOB, name, namespace)
+            await api.delete(CONFIG_MAP, firings.name_of(name), namespace)
+            chosen = {labels.NAME: name, labels.KIND: cron_job.SCHEDULE, labels.MANAGED_BY: labels.MANAGER}
+            for secret in await api.list(SECRET, namespace, labels=chosen):
+                await api.delete(SECRET, secret["metadata"]["name"], namespace)
+
+        self._with(work)
+
+    def logs(self, name: str, *, follow: bool, show: Callable[[Chunk], None]) -> Firing:
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            fired = [one for one in self.firings(name, 20) if one.run or one.state is State.FAILED]
+            if not fired:
+                raise NotFoundError(
+                    f"schedule {name} has not fired yet", hint=f"fire it: bodywork schedule run-now {name}"
+                )
+            if not follow or fired[0].state.ended or self._shown(fired[0], name, follow, show):
+                break
+            if time.monotonic() > deadline:
+                return fired[0]
+            time.sleep(POLL)
+        if not follow or fired[0].state.ended:
+            self._shown(fired[0], name, False, show)
+        return self.firings(name, 1)[0]
+
+    def _shown(self, firing: Firing, name: str, follow: bool, show: Callable[[Chunk], None]) -> bool:
+        """Whether its run is there, whose output is then shown."""
+
+        async def work() -> bool:
+            async with open_site(self.parts, self.where) as site:
+                try:
+                    record = await site.records.run(firing.run)
+                except NotFoundError:
+                    return False
+                await show_run(site, record, follow=follow, show=show)
+                return True
+
+        return bool(firing.run) and asyncio.run(work())
+
+    def keeps_firing(self) -> str:
+        return ""
+
+    def at_rest(self) -> str:
+        return ""
+
+    def _suspend(self, name: str, since: float | None) -> None:
+        async def work(api: Api) -> None:
+            one = await self._one(api, name)
+            marks: dict[str, str | None] = {cron_job.PAUSED: None if since is None else f"{since:.3f}"}
+            if since is None:
+                marks[cron_job.SINCE] = f"{time.time():.3f}"
+                passed = while_paused(kept_of(one))
+                await firings.write(api, name, one["metadata"]["namespace"], passed)
+            change = {"metadata": {"annotations": marks}, "spec": {"suspend": since is not None}}
+            await api.patch(CRON_JOB, name, one["metadata"]["namespace"], change)
+
+        self._with(work)
+
+    async def _all(self, api: Api) -> list[Object]:
+        chosen = {labels.MANAGED_BY: labels.MANAGER, labels.KIND: cron_job.SCHEDULE}
+        try:
+            found = await api.list(CRON_JOB, self.where.namespace, labels=chosen)
+        except ForbiddenError as error:
+            if self.where.namespace is not None:
+                raise
+            raise ForbiddenError(error.message, hint="name the namespace: --namespace NAME") from error
+        return sorted(found, key=lambda one: str(one["metadata"]["name"]))
+
+    async def _one(self, api: Api, name: str) -> Object:
+        every = await self._all(api)
+        found = [one for one in every if one["metadata"]["name"] == name]
+        if not found:
+            raise not_there(name, [str(one["metadata"]["name"]) for one in every])
+        if len(found) > 1:
+            places = ", ".join(one["metadata"]["namespace"] for one in found)
+            raise UsageError(
+                f"several namespaces have a schedule {name}: {places}", hint="name one: --namespace"
+            )
+        return found[0]
+
+    def _settings(self, project: Project) -> Settings:
+        where = self.where
+        return Settings.of(
+            project,
+            self.parts.ours,
+            namespace=where.namespace,
+            image=where.image,
+            store_image=where.store_image,
+        )
+
+    def _with(self, work: Callable[[Api], Awaitable[T]]) -> T:
+        async def call() -> T:
+            async with Api.open(self.parts.ours, context=self.where.context, note=self.parts.note) as api:
+                return await work(api)
+
+        return asyncio.run(call())

@@ -1,0 +1,150 @@
+"""A schedule in a real cluster: a CronJob that fetches a private repository at its time, and runs it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import sshd
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, POD, SECRET
+from ground import Ground
+from tool import Tool, wait_for
+
+pytestmark = [pytest.mark.cluster, pytest.mark.slow]
+
+HOST = os.environ.get("BODYWORK_TEST_HOST", "10.250.0.1")
+"""An address of this machine that pods reach."""
+
+ONE = "stages:\n  train: {run: train.py}\n"
+TRAIN = 'import os\nprint("trained for", os.environ["BODYWORK_DATE"], "%s")\n'
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[sshd.SshServer]:
+    if why := sshd.missing():
+        pytest.skip(why)
+    with socket.socket() as free:
+        try:
+            free.bind((HOST, 0))
+        except OSError:
+            pytest.skip(
+                f"{HOST} is no address of this machine: set BODYWORK_TEST_HOST to one that pods reach"
+            )
+    with sshd.running(tmp_path / "sshd", HOST) as running:
+        yield running
+
+
+@pytest.fixture
+def tool(ground: Ground, server: sshd.SshServer) -> Tool:
+    """Its ssh knows the host, and no key but the one that it is told of."""
+    server.trust()
+    made = ground.another_tool("home")
+    made.extra["GIT_SSH_COMMAND"] = server.configure(key=server.folder / "none")
+    return made
+
+
+def publish(ground: Ground, word: str) -> Path:
+    """A commit that prints a word, in what the server gives out."""
+    ground.commit(ONE, {"train.py": TRAIN % word})
+    place = ground.folder / "host" / "iris.git"
+    place.parent.mkdir(exist_ok=True)
+    shutil.rmtree(place, ignore_errors=True)
+    subprocess.run(["git", "clone", "-q", "--bare", str(ground.repository.path), str(place)], check=True)
+    return place
+
+
+def history(tool: Tool, name: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = tool.good("schedule", "history", name, "-o", "json").json
+    return found
+
+
+def ended(tool: Tool, name: str, count: int, *, seconds: float = 180) -> dict[str, Any]:
+    """The newest of `count` firings, when it has ended."""
+
+    def newest() -> dict[str, Any] | None:
+        rows = history(tool, name)
+        done = len(rows) >= count and rows[0]["state"] not in ("waiting", "running")
+        return rows[0] if done else None
+
+    found: dict[str, Any] = wait_for(newest, seconds=seconds, every=1.0)
+    return found
+
+
+def test_a_private_repository_is_run_at_its_times(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
+    place = publish(ground, "first")
+    url, name = server.url(place), ground.name
+    refused = tool("schedule", url, "--cron", "@yearly")
+    assert refused.code != 0
+    made = tool.good("schedule", url, "--cron", "@yearly", "--ssh-key-file", str(server.key))
+    assert f"schedule {name} is made" in made.out and "next times" in made.out
+
+    publish(ground, "second")
+    tool.good("schedule", "run-now", name)
+    followed = tool.good("schedule", "logs", name, "--follow", timeout=240)
+    assert "second" in followed.out and "trained for 20" in followed.out, "the commit of that moment"
+    row = ended(tool, name, 1)
+    assert (row["state"], row["cause"]) == ("succeeded", "asked"), row
+    (run,) = tool.good("runs", name, "-o", "json").json
+    assert (run["run"], run["kind"]) == (row["run"], "schedule") and run["date"]
+    assert stages_saw_no_key(ground)
+
+    shutil.rmtree(place)
+    tool.good("schedule", "run-now", name)
+    row = ended(tool, name, 2)
+    assert row["state"] == "failed" and row["run"] is None and row["reason"], row
+
+    deleted = tool.good("schedule", "delete", name, "--yes")
+    assert f"deleted schedule {name}" in deleted.out
+    assert not ground.all(CRON_JOB)
+    assert not [one for one in (*ground.all(CONFIG_MAP), *ground.all(SECRET)) if is_of_schedule(one)]
+
+
+def test_a_time_that_comes_is_fired_once(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
+    url, name = server.url(publish(ground, "nightly")), ground.name
+    tool.good("schedule", url, "--cron", "* * * * *", "--ssh-key-file", str(server.key))
+    row = ended(tool, name, 1, seconds=240)
+    tool.good("schedule", "pause", name)
+    assert (row["state"], row["cause"]) == ("succeeded", "time"), row
+    assert row["due"].endswith(":00.000Z") and row["run"].startswith(row["due"][:10].replace("-", ""))
+    (kept,) = tool.good("schedule", "list", "-o", "json").json
+    assert kept["paused"] and kept["next"] == [] and kept["target"] == "kubernetes"
+    (cron_job,) = ground.all(CRON_JOB)
+    assert cron_job["spec"]["suspend"] is True and cron_job["spec"]["timeZone"] == "UTC"
+    tool.good("schedule", "resume", name)
+    changed = tool.good(
+        "schedule", url, "--cron", "@daily", "--timezone", "Europe/London", "--ssh-key-file", str(server.key)
+    )
+    assert "cron: * * * * * -> @daily" in changed.out
+    assert all(one["state"] != "missed" or one["reason"] for one in history(tool, name))
+    gone = tool.good("delete", name, "--yes")
+    assert gone.code == 0 and not ground.all(CRON_JOB), "in a cluster it goes with its pipeline"
+
+
+def test_what_a_cluster_cannot_fetch_or_do_is_refused(ground: Ground, tool: Tool) -> None:
+    ground.commit(ONE, {"train.py": TRAIN % "here"})
+    here = tool("schedule", str(ground.repository.path), "--cron", "@daily")
+    assert here.code == 2 and "is on this machine" in here.err and "by a URL" in here.err
+    assert not ground.all(CRON_JOB)
+
+
+def stages_saw_no_key(ground: Ground) -> bool:
+    """Of all pods, only those of the schedule mount its Secret."""
+    pods = ground.all(POD)
+    having = {
+        pod["metadata"]["labels"].get("bodywork/kind")
+        for pod in pods
+        for volume in pod["spec"]["volumes"]
+        if volume.get("secret", {}).get("secretName", "").startswith("schedule-")
+    }
+    return having == {"schedule"}
+
+
+def is_of_schedule(one: dict[str, Any]) -> bool:
+    return str(one["metadata"]["name"]).startswith("schedule-")

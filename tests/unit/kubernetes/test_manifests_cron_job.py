@@ -1,0 +1,187 @@
+"""The CronJob of a schedule, and what is told of its times where no pod has told anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from bodywork.app.cluster_firing import Order, run_of
+from bodywork.app.cluster_times import Told, accounted
+from bodywork.run.ledger import RunRecord
+from bodywork.run.states import RunState
+from bodywork.schedule import told
+from bodywork.schedule.book import Kept
+from bodywork.schedule.definition import Definition
+from bodywork.schedule.firing import Cause, Firing, State
+from bodywork.spec.model import Missed, Overlap, Project, Schedule
+from bodywork.spec.read import read
+from bodywork.targets.kubernetes.kinds import Object
+from bodywork.targets.kubernetes.manifests import cron_job
+from bodywork.targets.kubernetes.settings import Settings
+
+START = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
+RULE = Schedule(cron="0 6 * * *", timezone="Europe/London")
+DEFINITION = Definition(name="iris", pipeline="iris", repository="https://git.example/$iris", rule=RULE)
+KEPT = Kept(definition=DEFINITION, made=0.0, paused=None, last=(START - timedelta(hours=1)).timestamp())
+
+
+def project() -> Project:
+    found, _ = read(
+        b'version: "2"\nname: iris\nstages: {train: {run: train.py}}', file="bodywork.yaml", files=None
+    )
+    return found
+
+
+def made(rule: Schedule = RULE, **more: Any) -> Object:
+    document = replace(DEFINITION, rule=rule).encode()
+    times = cron_job.Times(name="iris", document=document, rule=rule, since=1.5, **more)
+    return cron_job.cron_job(project(), times, Settings(namespace="iris"))
+
+
+def test_its_times_are_those_of_the_schedule() -> None:
+    spec = made()["spec"]
+    assert (spec["schedule"], spec["timeZone"], spec["suspend"]) == ("0 6 * * *", "Europe/London", False)
+    assert spec["concurrencyPolicy"] == "Forbid" and "startingDeadlineSeconds" not in spec
+    assert made(replace(RULE, overlap=Overlap.REPLACE))["spec"]["concurrencyPolicy"] == "Replace"
+    assert made(paused=7.0)["spec"]["suspend"] is True
+
+
+@pytest.mark.parametrize(
+    ("rule", "seconds"),
+    [
+        (replace(RULE, deadline=3600.0), 3600),
+        (replace(RULE, deadline=2.0), 10),
+        (replace(RULE, missed=Missed.NONE), 90),
+        (replace(RULE, missed=Missed.NONE, deadline=30.0), 30),
+    ],
+)
+def test_when_a_time_is_given_up(rule: Schedule, seconds: int) -> None:
+    assert made(rule)["spec"]["startingDeadlineSeconds"] == seconds
+
+
+def test_its_pod_alone_sees_what_opens_the_repository() -> None:
+    (pod, container) = pod_of(made(credential="schedule-iris-git"))
+    assert [volume.get("secret", {}).get("secretName") for volume in pod["volumes"]] == [
+        None,
+        "schedule-iris-git",
+    ]
+    assert container["volumeMounts"][1] == {"name": "secret-0", "mountPath": "/git", "readOnly": True}
+    assert pod["serviceAccountName"] == "bodywork-controller"
+    assert (
+        pod["securityContext"]["runAsNonRoot"]
+        and not container["securityContext"]["allowPrivilegeEscalation"]
+    )
+    (bare, _) = pod_of(made())
+    assert len(bare["volumes"]) == 1
+
+
+def pod_of(obj: Object) -> tuple[Object, Object]:
+    pod = obj["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return pod, pod["containers"][0]
+
+
+def test_the_pod_is_told_all_of_the_schedule() -> None:
+    assert Definition.decode(cron_job.document_of(made())) == DEFINITION
+    _, container = pod_of(made())
+    assert container["command"] == ["bodywork", "firing", "--job", "$(BODYWORK_JOB)", "--namespace", "iris"]
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_the_time_is_known_by_the_job(asked: bool) -> None:
+    due = START.timestamp()
+    name = cron_job.job_now(made(), int(due))["metadata"]["name"] if asked else cron_job.job_of("iris", due)
+    assert cron_job.due_of("iris", name) == (due, asked)
+    firing = Order(definition=DEFINITION, namespace="iris", job=name).firing
+    assert (firing.due, firing.cause) == (due, Cause.ASKED if asked else Cause.TIME)
+    assert firing.run == run_of("iris", due) and firing.run.startswith("20260302-060000-")
+
+
+def test_a_firing_is_read_as_it_was_written() -> None:
+    row = firing(0, State.FAILED)
+    assert told.decode(told.encode(row)) == row
+    assert told.key_of(firing(0)) < told.key_of(firing(1))
+
+
+def firing(day: int, state: State = State.SUCCEEDED, run: str = "") -> Firing:
+    due = (START + timedelta(days=day)).timestamp()
+    return Firing(
+        number=0,
+        schedule="iris",
+        due=due,
+        cause=Cause.TIME,
+        state=state,
+        run=run,
+        process=cron_job.job_of("iris", due),
+        reason="",
+        at=due,
+        ended=due + 9,
+    )
+
+
+def record(run: str, began: datetime, lasted: timedelta) -> RunRecord:
+    return RunRecord(
+        run=run,
+        pipeline="iris",
+        target="kubernetes",
+        repository="r",
+        ref="main",
+        commit="0" * 40,
+        state=RunState.SUCCEEDED,
+        started=began.timestamp(),
+        ended=(began + lasted).timestamp(),
+        kind="deploy",
+        reason="",
+    )
+
+
+def job(day: int, *conditions: str) -> Object:
+    name = cron_job.job_of("iris", (START + timedelta(days=day)).timestamp())
+    met = [{"type": one, "status": "True"} for one in conditions]
+    return {"metadata": {"name": name}, "status": {"conditions": met}}
+
+
+def test_every_time_is_accounted_for() -> None:
+    """Told by its pod; within somebody's run; with a Job that failed; with nothing at all; yet to begin."""
+    long = record("r-long", START + timedelta(hours=20), timedelta(hours=10))
+    seen = Told(
+        kept=KEPT,
+        rows=[firing(0)],
+        jobs=[job(2, "Failed"), job(4)],
+        runs=[long],
+        states={"r-long": State.SUCCEEDED},
+    )
+    rows = accounted(seen, now=(START + timedelta(days=4, hours=1)).timestamp(), limit=30)
+    assert [(row.due, row.state) for row in rows] == [
+        ((START + timedelta(days=day)).timestamp(), state)
+        for day, state in (
+            (4, State.WAITING),
+            (3, State.MISSED),
+            (2, State.FAILED),
+            (1, State.SKIPPED),
+            (0, State.SUCCEEDED),
+        )
+    ]
+    assert rows[3].reason == "run r-long was in progress"
+    assert all(row.reason for row in rows[:4])
+
+
+def test_a_run_that_has_gone_on_since_is_told_as_it_stands() -> None:
+    row = replace(firing(0, State.RUNNING, run="r"), ended=None)
+    done = record("r", START, timedelta(minutes=1))
+    seen = Told(kept=KEPT, rows=[row], jobs=[], runs=[done], states={"r": State.SUCCEEDED})
+    (found,) = accounted(seen, now=START.timestamp() + 600, limit=30)
+    assert found.state is State.SUCCEEDED and found.ended == done.ended
+    lost = replace(seen, runs=[], states={})
+    (found,) = accounted(lost, now=START.timestamp() + 600, limit=30)
+    assert found.state is State.FAILED and "before a run began" in found.reason
+
+
+def test_a_time_that_has_only_just_come_is_not_yet_told_as_missed() -> None:
+    seen = Told(kept=KEPT, rows=[], jobs=[], runs=[], states={})
+    assert accounted(seen, now=START.timestamp() + 60, limit=30) == []
+    assert [row.state for row in accounted(seen, now=START.timestamp() + 180, limit=30)] == [State.MISSED]
+    paused = replace(seen, kept=replace(KEPT, paused=START.timestamp() - 60))
+    assert accounted(paused, now=START.timestamp() + 9999, limit=30) == []
