@@ -24,6 +24,7 @@ HOST = os.environ.get("BODYWORK_TEST_HOST", "10.250.0.1")
 
 ONE = "stages:\n  train: {run: train.py}\n"
 TRAIN = 'import os\nprint("trained for", os.environ["BODYWORK_DATE"], "%s")\n'
+SLOW = "import time\nprint('begins', '%s', flush=True)\ntime.sleep(25)\n"
 
 
 @pytest.fixture
@@ -50,9 +51,9 @@ def tool(ground: Ground, server: sshd.SshServer) -> Tool:
     return made
 
 
-def publish(ground: Ground, word: str) -> Path:
+def publish(ground: Ground, word: str, module: str = TRAIN) -> Path:
     """A commit that prints a word, in what the server gives out."""
-    ground.commit(ONE, {"train.py": TRAIN % word})
+    ground.commit(ONE, {"train.py": module % word})
     place = ground.folder / "host" / "iris.git"
     place.parent.mkdir(exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)
@@ -125,6 +126,26 @@ def test_a_time_that_comes_is_fired_once(ground: Ground, server: sshd.SshServer,
     assert all(one["state"] != "missed" or one["reason"] for one in history(tool, name))
     gone = tool.good("delete", name, "--yes")
     assert gone.code == 0 and not ground.all(CRON_JOB), "in a cluster it goes with its pipeline"
+    assert not [one for one in (*ground.all(CONFIG_MAP), *ground.all(SECRET)) if is_of_schedule(one)]
+
+
+def test_a_run_goes_on_when_the_pod_that_carries_it_out_is_lost(
+    ground: Ground, server: sshd.SshServer, tool: Tool
+) -> None:
+    url, name = server.url(publish(ground, "long", SLOW)), ground.name
+    tool.good("schedule", url, "--cron", "@yearly", "--ssh-key-file", str(server.key))
+    tool.good("schedule", "run-now", name)
+    wait_for(lambda: "begins" in tool("logs", name).out, seconds=120, every=1.0)
+    busy = tool("schedule", "run-now", name)
+    assert busy.code == 2 and "is in progress" in busy.err
+    (pod,) = ground.all(POD, **{"bodywork/kind": "schedule"})
+    ground.ask(lambda api: api.delete(POD, pod["metadata"]["name"], ground.name, grace=0))
+    row = ended(tool, name, 1)
+    assert row["state"] == "succeeded", row
+    (run,) = tool.good("runs", name, "-o", "json").json
+    assert run["run"] == row["run"] and run["state"] == "succeeded"
+    (train,) = tool.good("status", name, "-o", "json").json["stages"]
+    assert train["attempts"] == 1, "the stage went on all the while"
 
 
 def test_what_a_cluster_cannot_fetch_or_do_is_refused(ground: Ground, tool: Tool) -> None:

@@ -21,8 +21,9 @@ from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.manifests.controller import account
+from bodywork.targets.kubernetes.manifests.source import CONTENT
 from bodywork.targets.kubernetes.records import firings
-from bodywork.targets.kubernetes.secrets.git_credential import credential_of
+from bodywork.targets.kubernetes.secrets.git_credential import GIT, credential_of
 from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
 
@@ -37,7 +38,8 @@ async def credential(
     files = await files_for_pods(parts, definition.repository, access)
     if files is not None:
         name = f"{cron_job.SCHEDULE}-{definition.name}-git"
-        return credential_of(name, namespace, cron_job.marks(project, definition.name), files)
+        marks = {**cron_job.marks(project, definition.name), CONTENT: GIT}
+        return credential_of(name, namespace, marks, files)
     if parse(definition.repository).scheme == "ssh":
         raise UsageError(
             f"pods have nothing that opens {definition.repository}",

@@ -67,13 +67,16 @@ def unfired(kept: Kept, due: float, state: State, reason: str, now: float) -> Fi
 
 def _as_it_stands(told: Told, row: Firing, jobs: Mapping[str, Object]) -> Firing:
     """A run may have gone on since, or its pods may all have been lost."""
+    job = jobs.get(row.process)
+    goes_on = job is not None and not failed(job) and not complete(job)
     if row.run in told.states:
         (record,) = [run for run in told.runs if run.run == row.run]
         state = told.states[row.run]
+        if state is State.INTERRUPTED and goes_on:
+            return replace(row, state=State.RUNNING, reason="its pod was lost; the next one goes on")
         ended = record.ended if state.ended else None
         return replace(row, state=state, reason=record.reason or row.reason, ended=ended or row.ended)
-    job = jobs.get(row.process)
-    if not row.state.ended and (job is None or failed(job)):
+    if not row.state.ended and not goes_on:
         return replace(row, state=State.FAILED, run="", reason="its pods ended before a run began")
     return row
 

@@ -174,6 +174,11 @@ def test_a_run_that_has_gone_on_since_is_told_as_it_stands() -> None:
     seen = Told(kept=KEPT, rows=[row], jobs=[], runs=[done], states={"r": State.SUCCEEDED})
     (found,) = accounted(seen, now=START.timestamp() + 600, limit=30)
     assert found.state is State.SUCCEEDED and found.ended == done.ended
+    between = replace(seen, states={"r": State.INTERRUPTED}, jobs=[job(0)])
+    (found,) = accounted(between, now=START.timestamp() + 600, limit=30)
+    assert (found.state, found.ended) == (State.RUNNING, None), "the next pod is on its way"
+    (found,) = accounted(replace(between, jobs=[job(0, "Failed")]), now=START.timestamp() + 600, limit=30)
+    assert found.state is State.INTERRUPTED
     lost = replace(seen, runs=[], states={})
     (found,) = accounted(lost, now=START.timestamp() + 600, limit=30)
     assert found.state is State.FAILED and "before a run began" in found.reason
