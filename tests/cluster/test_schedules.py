@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import pytest
 
 import sshd
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, POD, SECRET
-from ground import Ground
+from ground import SERVER, Ground
 from tool import Tool, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -24,6 +24,15 @@ HOST = os.environ.get("BODYWORK_TEST_HOST", "10.250.0.1")
 
 ONE = "stages:\n  train: {run: train.py}\n"
 TRAIN = 'import os\nprint("trained for", os.environ["BODYWORK_DATE"], "%s")\n'
+TWO = """workflow: train >> serve
+stages:
+  train: {run: train.py, outputs: {model: model.txt}}
+  serve: {run: serve.py, inputs: {model: train.model}, service: {port: 5000}}
+"""
+MODEL = """
+import os, pathlib, time
+pathlib.Path(os.environ["BODYWORK_OUTPUT_MODEL"]).write_text(str(time.time()))
+"""
 SLOW = "import time\nprint('begins', '%s', flush=True)\ntime.sleep(25)\n"
 
 
@@ -51,9 +60,16 @@ def tool(ground: Ground, server: sshd.SshServer) -> Tool:
     return made
 
 
-def publish(ground: Ground, word: str, module: str = TRAIN) -> Path:
+def publish(
+    ground: Ground,
+    word: str,
+    module: str = TRAIN,
+    *,
+    yaml: str = ONE,
+    modules: Mapping[str, str] | None = None,
+) -> Path:
     """A commit that prints a word, in what the server gives out."""
-    ground.commit(ONE, {"train.py": module % word})
+    ground.commit(yaml, modules or {"train.py": module % word})
     place = ground.folder / "host" / "iris.git"
     place.parent.mkdir(exist_ok=True)
     shutil.rmtree(place, ignore_errors=True)
@@ -146,6 +162,21 @@ def test_a_run_goes_on_when_the_pod_that_carries_it_out_is_lost(
     assert run["run"] == row["run"] and run["state"] == "succeeded"
     (train,) = tool.good("status", name, "-o", "json").json["stages"]
     assert train["attempts"] == 1, "the stage went on all the while"
+
+
+def test_a_model_is_trained_and_served_from_inside_the_cluster(
+    ground: Ground, server: sshd.SshServer, tool: Tool
+) -> None:
+    """Artifacts and services as well, with no more rights than the account of the schedule has."""
+    modules = {"train.py": MODEL, "serve.py": SERVER}
+    url, name = server.url(publish(ground, "model", yaml=TWO, modules=modules)), ground.name
+    tool.good("schedule", url, "--cron", "@yearly", "--ssh-key-file", str(server.key))
+    for count in (1, 2):
+        tool.good("schedule", "run-now", name)
+        row = ended(tool, name, count, seconds=240)
+        assert row["state"] == "succeeded", row
+        (service,) = tool.good("status", name, "-o", "json").json["services"]
+        assert (service["ready"], service["release"]) == (1, row["run"]), "rolled out with the new model"
 
 
 def test_what_a_cluster_cannot_fetch_or_do_is_refused(ground: Ground, tool: Tool) -> None:
