@@ -118,16 +118,16 @@ def test_nothing_is_made_of_a_project_that_cannot_run(tool: Tool, project: Repos
     [
         (
             ["--cron", "0 6 * *"],
-            '--cron must have five fields (minute, hour, day, month, weekday), not 4: "0 6 * *"',
+            '--cron: must have five fields (minute, hour, day, month, weekday), not 4: "0 6 * *"',
         ),
         (["--cron", "@dayly"], 'did you mean "@daily"?'),
         (
             ["--timezone", "Europe/Londn"],
-            '--timezone no time zone "Europe/Londn" (did you mean "Europe/London"?)',
+            '--timezone: no time zone "Europe/Londn" (did you mean "Europe/London"?)',
         ),
         (["--cron", "0 0 30 2 *"], 'cron expression "0 0 30 2 *" names a day that never comes'),
-        (["--on-push", "3"], "--on-push must be from 10s to 24h, not 3s"),
-        (["--deadline", "soon", "--keep", "0"], "; --keep must be at least 1, not 0"),
+        (["--on-push", "3"], "--on-push: must be from 10s to 24h, not 3s"),
+        (["--deadline", "soon", "--keep", "0"], "; --keep: must be at least 1, not 0"),
         (["--name", "Night_ly"], "did you mean night-ly?"),
         (["--overlap", "wait"], "'wait' is not one of 'skip', 'replace'"),
         (["--ref", "mian"], "did you mean main?"),

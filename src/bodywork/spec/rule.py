@@ -28,7 +28,7 @@ def rule_of(given: Mapping[str, Any], said: Schedule | None) -> Schedule:
     except ValidationError as error:
         faults = error.errors(include_url=False)
         raise UsageError(
-            "; ".join(f"--{str(fault['loc'][0]).replace('_', '-')} {sentence(fault)}" for fault in faults)
+            "; ".join(f"--{str(fault['loc'][0]).replace('_', '-')}: {sentence(fault)}" for fault in faults)
         ) from None
     rule = replace(said or Schedule(), **{key: getattr(read, key) for key in asked})
     if rule.cron is None and rule.on_push is None:
