@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bodywork.app.cluster_platform import platform_for
+from bodywork.app.cluster.platform import platform_for
 
 INTEL, ARM = "x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu"
 

@@ -1,6 +1,6 @@
 """What has no effect on this machine is said."""
 
-from bodywork.app.elsewhere import not_here
+from bodywork.app.here.elsewhere import not_here
 from bodywork.spec.read import read
 
 TEXT = b"""

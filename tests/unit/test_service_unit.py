@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bodywork.app.here.service_unit import Unit, install, uninstall, unit_of
 from bodywork.app.home import Home
-from bodywork.app.service_unit import Unit, install, uninstall, unit_of
 
 
 def unit(tmp_path: Path, platform: str = "linux", **ours: str) -> Unit:

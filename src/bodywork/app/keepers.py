@@ -46,7 +46,7 @@ def keeper(parts: Parts, where: Where) -> Keeper:
     if where.kind == LOCAL:
         return KeeperHere(parts=parts)
     with wanting_the_extra():
-        from bodywork.app.cluster_secrets import ClusterKeeper
+        from bodywork.app.cluster.secrets import ClusterKeeper
     return ClusterKeeper(parts=parts, where=where)
 
 

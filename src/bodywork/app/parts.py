@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from bodywork.app.home import Home
 
 if TYPE_CHECKING:
-    from bodywork.app.stores import Stores
+    from bodywork.app.here.stores import Stores
     from bodywork.environment import Environments
     from bodywork.git import Git
     from bodywork.git.location import Credential
@@ -83,7 +83,7 @@ class Parts:
 
     @cached_property
     def stores(self) -> Stores:
-        from bodywork.app.stores import Stores
+        from bodywork.app.here.stores import Stores
 
         return Stores(self.home, self.holdings, self.secrets, self.ours)
 

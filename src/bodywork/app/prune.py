@@ -24,9 +24,9 @@ def prune(parts: Parts, where: Where, wish: Wish) -> Freed:
 
 def _pruner(parts: Parts, where: Where) -> Pruner:
     if where.kind == LOCAL:
-        from bodywork.app.prune_here import PruneHere
+        from bodywork.app.here.prune import PruneHere
 
         return PruneHere(parts)
     with wanting_the_extra():
-        from bodywork.app.prune_cluster import PruneCluster
+        from bodywork.app.cluster.prune import PruneCluster
     return PruneCluster(parts, where)

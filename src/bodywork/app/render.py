@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bodywork.app.checkout import Checkout
-from bodywork.app.cluster_platform import platform_for
+from bodywork.app.cluster.platform import platform_for
 from bodywork.app.deploy import Request, check_out_request, lock_all
 from bodywork.app.execution import Watcher, record_of
 from bodywork.app.parts import Parts

@@ -91,11 +91,11 @@ def schedules_of(
     `access` what opens its repository.
     """
     if where.kind == LOCAL:
-        from bodywork.app.schedules_here import SchedulesHere
+        from bodywork.app.here.schedules import SchedulesHere
 
         return SchedulesHere(parts)
     with wanting_the_extra():
-        from bodywork.app.schedules_cluster import SchedulesInCluster
+        from bodywork.app.cluster.schedules import SchedulesInCluster
     return SchedulesInCluster(parts=parts, where=where, project=project, access=access or GitAccess())
 
 

@@ -22,11 +22,11 @@ def open_site(
     `access` is what its repository is to be opened with.
     """
     if where.kind == LOCAL:
-        from bodywork.app.here import LocalSite
+        from bodywork.app.here.site import LocalSite
 
         return LocalSite(parts)
     with wanting_the_extra():
-        from bodywork.app.cluster import ClusterSite
+        from bodywork.app.cluster.site import ClusterSite
     return ClusterSite(parts, where, project, access=access)
 
 

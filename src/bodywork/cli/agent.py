@@ -13,7 +13,7 @@ from bodywork.app.times import rfc3339
 from bodywork.cli import options
 
 if TYPE_CHECKING:
-    from bodywork.app.service_unit import Unit
+    from bodywork.app.here.service_unit import Unit
     from bodywork.targets.local.protocol import AgentStatus, ServiceStatus
 
 
@@ -114,8 +114,8 @@ def install(only_print: bool) -> None:
 
     Writes a systemd user unit, or a launchd file on macOS, and enables it where that is possible.
     """
-    from bodywork.app.service_unit import install as put
-    from bodywork.app.service_unit import shown
+    from bodywork.app.here.service_unit import install as put
+    from bodywork.app.here.service_unit import shown
 
     unit = _unit()
     if only_print:
@@ -136,15 +136,15 @@ def install(only_print: bool) -> None:
 @command.command(epilog="Example: bodywork agent uninstall")
 def uninstall() -> None:
     """Undo `bodywork agent install`. An agent that runs goes on."""
-    from bodywork.app.service_unit import uninstall as remove
+    from bodywork.app.here.service_unit import uninstall as remove
 
     unit = _unit()
     click.echo(f"removed {unit.path}" if remove(unit) else f"there is no {unit.path}: nothing to undo")
 
 
 def _unit() -> Unit:
+    from bodywork.app.here.service_unit import unit_of
     from bodywork.app.parts import Parts
-    from bodywork.app.service_unit import unit_of
 
     ours = Parts.ours_now()
     return unit_of(Parts(ours).home, ours)
@@ -153,7 +153,7 @@ def _unit() -> Unit:
 @command.command(hidden=True)
 def run() -> None:
     """Be the agent. It is started by other commands, in the background."""
+    from bodywork.app.here.timekeeping import be_the_agent
     from bodywork.app.parts import Parts
-    from bodywork.app.timekeeping import be_the_agent
 
     asyncio.run(be_the_agent(Parts(Parts.ours_now())))

@@ -14,7 +14,7 @@ import click
 @click.option("--namespace", required=True, help="The namespace of its pipeline.")
 def command(pipeline: str, run: str, namespace: str) -> int:
     """Carry out a run that is recorded in this cluster, until it has ended, and exit with 0."""
-    from bodywork.app.controller import control
+    from bodywork.app.cluster.controller import control
     from bodywork.app.parts import Parts
     from bodywork.app.where import KUBERNETES, Where
     from bodywork.cli.run_view import RunWatcher

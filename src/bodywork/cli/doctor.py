@@ -47,7 +47,7 @@ async def _examined_cluster(parts: Parts, where: Where, output: str) -> list[Fin
     from bodywork.app.sites import wanting_the_extra
 
     with wanting_the_extra():
-        from bodywork.app.cluster_doctor import examine
+        from bodywork.app.cluster.doctor import examine
     return [_shown(finding, output) async for finding in examine(parts, where)]
 
 

@@ -25,7 +25,7 @@ def command(number: int | None, job: str | None, namespace: str | None) -> int:
 
 def _in_cluster(job: str, namespace: str) -> int:
     """0 for any end, so that the Job is not started anew."""
-    from bodywork.app.cluster_firing import fire_in_cluster, order_of
+    from bodywork.app.cluster.firing import fire_in_cluster, order_of
     from bodywork.app.parts import Parts
     from bodywork.cli.run_view import RunWatcher
     from bodywork.targets.kubernetes.manifests.cron_job import GIT
@@ -38,7 +38,7 @@ def _in_cluster(job: str, namespace: str) -> int:
 
 
 def _here(number: int) -> int:
-    from bodywork.app.firing import fire
+    from bodywork.app.here.firing import fire
     from bodywork.app.parts import Parts
     from bodywork.cli.notes import Notes
     from bodywork.run.states import RunState

@@ -216,7 +216,7 @@ def test_what_a_killed_run_has_put_without_a_word_goes(ground: Ground) -> None:
 def test_two_prunes_do_not_work_at_once(ground: Ground) -> None:
     import asyncio
 
-    from bodywork.app.prune_here import PruneHere
+    from bodywork.app.here.prune import PruneHere
 
     ground.run(0, "model", "table")
 

@@ -7,8 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+from bodywork.app.here.timekeeping import be_the_agent
 from bodywork.app.parts import Parts
-from bodywork.app.timekeeping import be_the_agent
 
 
 class FileClock:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bodywork.app.cluster_firing import Order, run_of
-from bodywork.app.cluster_times import Told, accounted
+from bodywork.app.cluster.firing import Order, run_of
+from bodywork.app.cluster.times import Told, accounted
 from bodywork.run.ledger import RunRecord
 from bodywork.run.states import RunState
 from bodywork.schedule import told

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from bodywork.app.cluster_secrets import refers_to, user
+from bodywork.app.cluster.secrets import refers_to, user
 from bodywork.targets.kubernetes.manifests.deployment import deployment
 from bodywork.targets.kubernetes.secrets.git_credential import Token, credential_secret
 from bodywork.targets.kubernetes.secrets.kept_secrets import CHANGED, MINE, changes

@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 from itertools import takewhile
 
 from bodywork.app.execution import new_run
-from bodywork.app.here import NAME, LocalSite
-from bodywork.app.lock import holder
+from bodywork.app.here.lock import holder
+from bodywork.app.here.service_unit import unit_of
+from bodywork.app.here.site import NAME, LocalSite
 from bodywork.app.parts import Parts
 from bodywork.app.past import state_of
 from bodywork.app.run_logs import show_run
-from bodywork.app.service_unit import unit_of
 from bodywork.app.site import Chunk
 from bodywork.errors import BusyError, NotFoundError
 from bodywork.schedule.book import Kept

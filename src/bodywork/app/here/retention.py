@@ -6,7 +6,7 @@ import asyncio
 import shutil
 from collections.abc import Sequence
 
-from bodywork.app.here import NAME
+from bodywork.app.here.site import NAME
 from bodywork.app.parts import Parts
 from bodywork.run.ledger import Release
 from bodywork.schedule.definition import Definition

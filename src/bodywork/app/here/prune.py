@@ -18,11 +18,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from bodywork.app.execution import new_run
 from bodywork.app.folders import size_of
 from bodywork.app.freed import Freed, Part, Wish, joined
-from bodywork.app.here import NAME, LocalSite
-from bodywork.app.lock import hold
+from bodywork.app.here.lock import hold
+from bodywork.app.here.site import NAME, LocalSite
+from bodywork.app.here.unused import unused_caches
 from bodywork.app.parts import Parts
 from bodywork.app.past import left_by, records_of
-from bodywork.app.unused import unused_caches
 from bodywork.artifacts.base import Kept, Store
 from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.run.ledger import RunRecord

@@ -19,12 +19,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bodywork.app.cluster import AWAY
-from bodywork.app.controller import leave
+from bodywork.app.cluster.controller import leave
+from bodywork.app.cluster.site import AWAY
 from bodywork.app.deploy import Request, deploy
 from bodywork.app.execution import Outcome, Watcher
-from bodywork.app.firing import tell_of_none
 from bodywork.app.git_access import KEY, PASSWORD, USER, GitAccess
+from bodywork.app.here.firing import tell_of_none
 from bodywork.app.parts import Parts
 from bodywork.app.resume import go_on
 from bodywork.app.sites import open_site

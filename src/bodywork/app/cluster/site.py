@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
-from bodywork.app.cluster_check import (
+from bodywork.app.cluster.check import (
     Place,
     ages,
     missing_keys,
@@ -18,11 +18,11 @@ from bodywork.app.cluster_check import (
     unserved_routes,
     value_of,
 )
-from bodywork.app.cluster_logs import ClusterLogs
-from bodywork.app.cluster_platform import platform_of
-from bodywork.app.cluster_stop import Stopping
+from bodywork.app.cluster.git_key import files_for_pods
+from bodywork.app.cluster.logs import ClusterLogs
+from bodywork.app.cluster.platform import platform_of
+from bodywork.app.cluster.stop import Stopping
 from bodywork.app.git_access import GitAccess
-from bodywork.app.git_key import files_for_pods
 from bodywork.app.parts import Parts
 from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.site import Chunk, Holder

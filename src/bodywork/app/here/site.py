@@ -13,14 +13,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bodywork.app.elsewhere import not_here
-from bodywork.app.lock import hold, holder
-from bodywork.app.log_files import follow_files
+from bodywork.app.here.elsewhere import not_here
+from bodywork.app.here.lock import hold, holder
+from bodywork.app.here.log_files import follow_files
+from bodywork.app.here.secrets import require
+from bodywork.app.here.stores import IMPATIENCE, in_words, lacks, sizes
 from bodywork.app.records import LocalRecords
 from bodywork.app.secret_changes import asked_for, outdated
-from bodywork.app.secrets import require
 from bodywork.app.site import Chunk, Holder
-from bodywork.app.stores import IMPATIENCE, in_words, lacks, sizes
 from bodywork.errors import UnreachableError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bodywork.app.cluster_cron import credential, is_schedule, kept_of, objects, while_paused
-from bodywork.app.cluster_firing import Order
-from bodywork.app.cluster_times import Told, accounted
+from bodywork.app.cluster.cron import credential, is_schedule, kept_of, objects, while_paused
+from bodywork.app.cluster.firing import Order
+from bodywork.app.cluster.times import Told, accounted
 from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
 from bodywork.app.past import state_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 
-from bodywork.app.cluster_times import unfired
+from bodywork.app.cluster.git_key import files_for_pods
+from bodywork.app.cluster.times import unfired
 from bodywork.app.git_access import GitAccess
-from bodywork.app.git_key import files_for_pods
 from bodywork.app.parts import Parts
 from bodywork.errors import UsageError
 from bodywork.git.location import parse

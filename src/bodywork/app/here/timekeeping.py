@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bodywork.app.execution import new_run
-from bodywork.app.here import NAME
-from bodywork.app.lock import holder
+from bodywork.app.here.lock import holder
+from bodywork.app.here.site import NAME
 from bodywork.app.parts import Parts
 from bodywork.errors import NotFoundError
 from bodywork.process import Process, alive

@@ -11,9 +11,9 @@ import time
 from bodywork.app.deploy import Request, deploy
 from bodywork.app.execution import Outcome, Watcher
 from bodywork.app.git_access import GitAccess
+from bodywork.app.here.retention import forget_old_runs
 from bodywork.app.notices import tell_that_none_began
 from bodywork.app.parts import Parts
-from bodywork.app.retention import forget_old_runs
 from bodywork.app.sites import open_site
 from bodywork.app.stop import stop
 from bodywork.app.where import Where

@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence, Set
 from contextlib import asynccontextmanager
 
-from bodywork.app.cluster import ClusterSite
+from bodywork.app.cluster.site import ClusterSite
 from bodywork.app.execution import new_run
 from bodywork.app.freed import Freed, Part, Wish, joined
 from bodywork.app.parts import Parts
