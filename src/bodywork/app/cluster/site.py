@@ -10,6 +10,7 @@ from dataclasses import replace
 from functools import cached_property, partial
 from pathlib import Path
 
+from bodywork.app.cluster import artifacts, detached
 from bodywork.app.cluster.check import (
     Place,
     ages,
@@ -27,25 +28,19 @@ from bodywork.app.parts import Parts
 from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
-from bodywork.errors import BusyError, NotFoundError, UsageError
+from bodywork.errors import BusyError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan
 from bodywork.spec.model import Project, Stage
-from bodywork.targets.kubernetes import labels
-from bodywork.targets.kubernetes.batch.jobs import complete, failed
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.client.incluster import ACCOUNT
-from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.lease.holder import Identity
 from bodywork.targets.kubernetes.lease.lease import PipelineLease
-from bodywork.targets.kubernetes.manifests.controller import CONTROLLER, controller
 from bodywork.targets.kubernetes.provisions import ensure_namespace, kept_source
 from bodywork.targets.kubernetes.records.records import ClusterRecords
 from bodywork.targets.kubernetes.secrets import git_credential
-from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
-from bodywork.targets.kubernetes.store import outside, store
-from bodywork.targets.kubernetes.store.location import Location, find
+from bodywork.targets.kubernetes.store import store
 from bodywork.targets.kubernetes.target import KubernetesTarget, Surroundings
 from bodywork.targets.kubernetes.target import Records as TargetRecords
 
@@ -131,7 +126,9 @@ class ClusterSite:
                 note=self._parts.note,
                 credential=self._credential,
             ),
-            records=TargetRecords(locate=partial(self._locate, pipeline), keep_log=self.records.keep_log),
+            records=TargetRecords(
+                locate=partial(artifacts.locate, self.records, pipeline), keep_log=self.records.keep_log
+            ),
         )
 
     @asynccontextmanager
@@ -161,32 +158,23 @@ class ClusterSite:
             )
 
     async def detach(self, plan: Plan) -> None:
-        settings = self._settings(plan.project)
-        # The controller may not look beyond its namespace: it is told what lies there.
-        gateway = await Routes(api=self._api, settings=settings).gateway(plan.project)
-        variables = {"BODYWORK_GATEWAY": gateway} if gateway else {}
-        for one in controller(plan, settings, variables=variables):
-            await self._api.apply(one)
+        await detached.begin(self._api, plan, self._settings(plan.project))
 
     async def holder(self, pipeline: str) -> Holder | None:
         """A controller in the cluster counts from the moment on that its Job is there."""
         if held := await (await self._lease(pipeline)).holder():
             return Holder(run=held.run, who=held.who)
-        for one in await self._controllers(pipeline):
-            metadata = one["metadata"]
-            return Holder(run=metadata["labels"][labels.RUN], who=f"Job {metadata['name']}, which starts")
-        return None
+        project = await self._project(pipeline)
+        return await detached.starting(self._api, project, self._settings(project).namespace)
 
     async def ask_to_stop(self, pipeline: str) -> None:
-        lease = await self._lease(pipeline)
+        project, lease = await self._project(pipeline), await self._lease(pipeline)
+        namespace = self._settings(project).namespace
         first = await lease.holder()
-        if first is None:  # nobody has begun: nobody shall
-            for one in await self._controllers(pipeline):
-                metadata = one["metadata"]
-                await self._api.delete(JOB, metadata["name"], metadata["namespace"], uid=metadata["uid"])
+        if first is None:
+            await detached.withdraw(self._api, project, namespace)
             return
         await lease.ask_to_stop()
-        namespace = self._settings(await self._project(pipeline)).namespace
         stopping = Stopping(api=self._api, lease=lease, namespace=namespace, note=self._parts.note)
         await stopping.wait_for(first, pipeline)
 
@@ -209,12 +197,7 @@ class ClusterSite:
             yield chunk
 
     async def fetch(self, plan: Plan, digest: str, into: Path) -> None:
-        location = await self._locate(plan.pipeline, digest)
-        if location is None:
-            raise NotFoundError(f"no run of {plan.pipeline} on record has made artifact {digest}")
-        made = await self.records.plan(location.run)
-        namespace = await self.records.namespace(location.run)
-        await outside.fetch(self._api, made, namespace, location, digest, into, self._parts.ours)
+        await artifacts.fetch(self._api, self.records, plan.pipeline, digest, into, self._parts.ours)
 
     async def sizes(self, plan: Plan, digests: Collection[str]) -> Mapping[str, int | None]:
         """Not told: stores in clusters may be out of reach from here."""
@@ -232,20 +215,6 @@ class ClusterSite:
     async def settings(self, pipeline: str) -> Settings:
         """Where and how a pipeline runs: as its project says, or as its newest run did."""
         return self._settings(await self._project(pipeline))
-
-    async def _controllers(self, pipeline: str) -> list[Object]:
-        """The Jobs of detached runs that have not ended."""
-        project = await self._project(pipeline)
-        chosen = {labels.PIPELINE: project.object_name, labels.KIND: CONTROLLER}
-        found = await self._api.list(JOB, self._settings(project).namespace, labels=chosen)
-        return [one for one in found if not complete(one) and not failed(one)]
-
-    async def _locate(self, pipeline: str, digest: str) -> Location | None:
-        """Where an artifact of an earlier run, or of this one before it was resumed, is in the store."""
-        for record in await self.records.runs(pipeline):
-            if found := find(digest, {record.run: await self.records.events(record.run)}):
-                return found
-        return None
 
     async def _credential(self, plan: Plan) -> str | None:
         """The Secret with which pods fetch a project that is too big to be sent."""
