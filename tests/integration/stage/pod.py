@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import tarfile
@@ -15,6 +15,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from .conftest import PATIENCE, STAGE
 
@@ -152,7 +154,11 @@ class Running:
 
     def kill(self) -> None:
         """As the end of a container: all of its processes."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        main = psutil.Process(self.process.pid)
+        main.suspend()  # so that it starts no other meanwhile
+        for process in (*main.children(recursive=True), main):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         self.process.wait()
 
     def wait(self) -> Ended:
