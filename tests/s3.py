@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 import subprocess
@@ -18,17 +19,19 @@ VARIABLES = {"AWS_ACCESS_KEY_ID": KEY, "AWS_SECRET_ACCESS_KEY": SECRET}
 class Server:
     """An S3 server of which each folder in `root` is a bucket."""
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, secret: str = SECRET) -> None:
+        self.root, self.secret = root, secret
         self.port = _free_port()
         self.endpoint = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         assert PROGRAM
-        options = ["--access", KEY, "--secret", SECRET, "--port", f"127.0.0.1:{self.port}", "--quiet"]
+        options = ["--port", f"127.0.0.1:{self.port}", "--quiet"]
+        credential = {"ROOT_ACCESS_KEY": KEY, "ROOT_SECRET_KEY": self.secret}  # `ps` shows no variables
         self._process = subprocess.Popen(
             [PROGRAM, *options, "posix", "--sidecar", str(self.root.parent / "meta"), str(self.root)],
+            env={**os.environ, **credential},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -52,12 +55,12 @@ class Server:
 
 
 @contextmanager
-def server(folder: Path, *buckets: str) -> Iterator[Server]:
+def server(folder: Path, *buckets: str, secret: str = SECRET) -> Iterator[Server]:
     """A running server with these buckets, which keeps what it has under `folder`."""
     (folder / "meta").mkdir()
     for bucket in buckets:
         (folder / "buckets" / bucket).mkdir(parents=True)
-    running = Server(folder / "buckets")
+    running = Server(folder / "buckets", secret)
     running.start()
     try:
         yield running
