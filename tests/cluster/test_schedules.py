@@ -7,14 +7,16 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sshd
-from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, POD, SECRET
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, POD, SECRET
 from ground import SERVER, Ground
+from hooked import Chat, chat
 from tool import Tool, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -49,6 +51,12 @@ def server(tmp_path: Path) -> Iterator[sshd.SshServer]:
             )
     with sshd.running(tmp_path / "sshd", HOST) as running:
         yield running
+
+
+@pytest.fixture
+def there() -> Iterator[Chat]:
+    with chat(address=HOST) as made:
+        yield made
 
 
 @pytest.fixture
@@ -94,15 +102,19 @@ def ended(tool: Tool, name: str, count: int, *, seconds: float = 180) -> dict[st
     return found
 
 
-def test_a_private_repository_is_run_at_its_times(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
-    place = publish(ground, "first")
+def test_a_private_repository_is_run_at_its_times(
+    ground: Ground, server: sshd.SshServer, tool: Tool, there: Chat
+) -> None:
+    """Webhooks are told of a time at which no run could begin, and of the next one that went well."""
+    yaml = f"notify: {{url: {there.url}, form: json}}\n{ONE}"
+    place = publish(ground, "first", yaml=yaml)
     url, name = server.url(place), ground.name
     refused = tool("schedule", url, "--cron", "@yearly")
     assert refused.code != 0
     made = tool.good("schedule", url, "--cron", "@yearly", "--ssh-key-file", str(server.key))
     assert f"schedule {name} is made" in made.out and "next times" in made.out
 
-    publish(ground, "second")
+    publish(ground, "second", yaml=yaml)
     tool.good("schedule", "run-now", name)
     followed = tool.good("schedule", "logs", name, "--follow", timeout=240)
     assert "second" in followed.out and "trained for 20" in followed.out, "the commit of that moment"
@@ -116,6 +128,16 @@ def test_a_private_repository_is_run_at_its_times(ground: Ground, server: sshd.S
     tool.good("schedule", "run-now", name)
     row = ended(tool, name, 2)
     assert row["state"] == "failed" and row["run"] is None and row["reason"], row
+
+    publish(ground, "third", yaml=yaml)
+    tool.good("schedule", "run-now", name)
+    row = ended(tool, name, 3)
+    assert row["state"] == "succeeded", row
+    assert [(one["notice"], bool(one["run"])) for one in there.got] == [
+        ("first-success", True),
+        ("failed", False),
+        ("recovered", True),
+    ]
 
     deleted = tool.good("schedule", "delete", name, "--yes")
     assert f"deleted schedule {name}" in deleted.out
@@ -177,6 +199,50 @@ def test_a_model_is_trained_and_served_from_inside_the_cluster(
         assert row["state"] == "succeeded", row
         (service,) = tool.good("status", name, "-o", "json").json["services"]
         assert (service["ready"], service["release"]) == (1, row["run"]), "rolled out with the new model"
+
+
+def test_a_push_is_deployed_once(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
+    """A branch that cannot be looked at is told; one that has moved is run; then nothing is, for a look."""
+    place = publish(ground, "before")
+    url, name, key = server.url(place), ground.name, ("--ssh-key-file", str(server.key))
+    made = tool.good("schedule", url, "--on-push", "30", "--keep", "1", *key)
+    assert "looked at every minute" in made.out
+    (cron_job,) = ground.all(CRON_JOB)
+    assert (cron_job["metadata"]["name"], cron_job["spec"]["schedule"]) == (f"{name}-push", "*/1 * * * *")
+    shutil.rmtree(place)
+    wait_for(lambda: shown(tool, name)["trouble"], seconds=150, every=1.0)
+    assert history(tool, name) == [], "what was there before is not run"
+
+    for count, word in enumerate(("pushed", "pushed again"), 1):
+        publish(ground, word)
+        row = ended(tool, name, count, seconds=240)
+        assert (row["state"], row["cause"]) == ("succeeded", "push"), row
+        assert word in tool.good("schedule", "logs", name).out
+    wait_for(lambda: shown(tool, name)["looked"] > later(row["ended"], 30), seconds=150, every=1.0)
+    assert shown(tool, name)["trouble"] == ""
+    assert len(history(tool, name)) == 2, "each push once, and no line for a look that found nothing"
+    (run,) = tool.good("runs", name, "-o", "json").json
+    assert run["run"] == row["run"], "the other one is more than it keeps"
+    assert len(ground.all(JOB, **{"bodywork/kind": "push"})) <= 1
+
+    both = tool.good("schedule", url, "--cron", "@yearly", "--on-push", "150", "--keep", "1", *key)
+    assert "on-push: 60 -> 180" in both.out and "ssh-key" not in both.out
+    assert len(ground.all(CRON_JOB)) == 2
+    tool.good("schedule", url, "--cron", "@yearly", "--keep", "1", *key)
+    (cron_job,) = ground.all(CRON_JOB)
+    assert cron_job["metadata"]["name"] == name
+    tool.good("schedule", "delete", name, "--yes")
+    assert not ground.all(CRON_JOB)
+
+
+def later(time: str, seconds: int) -> str:
+    moment = datetime.fromisoformat(time) + timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def shown(tool: Tool, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = tool.good("schedule", "show", name, "-o", "json").json
+    return found
 
 
 def test_what_a_cluster_cannot_fetch_or_do_is_refused(ground: Ground, tool: Tool) -> None:
