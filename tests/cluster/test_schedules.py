@@ -106,7 +106,7 @@ def test_a_private_repository_is_run_at_its_times(
     ground: Ground, server: sshd.SshServer, tool: Tool, there: Chat
 ) -> None:
     """Webhooks are told of a time at which no run could begin, and of the next one that went well."""
-    yaml = f"notify: {{url: {there.url}, form: json}}\n{ONE}"
+    yaml = f"notify: {{webhook: '{there.url}', form: json}}\n{ONE}"
     place = publish(ground, "first", yaml=yaml)
     url, name = server.url(place), ground.name
     refused = tool("schedule", url, "--cron", "@yearly")
