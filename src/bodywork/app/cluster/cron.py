@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bodywork.app.cluster.git_key import files_for_pods
@@ -20,7 +20,7 @@ from bodywork.schedule.firing import State
 from bodywork.spec.model import Project
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import Object
+from bodywork.targets.kubernetes.kinds import CRON_JOB, Object
 from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.manifests.controller import account
 from bodywork.targets.kubernetes.manifests.source import CONTENT
@@ -151,6 +151,21 @@ def placed(cron_jobs: Iterable[Object]) -> list[Placed]:
         Placed(cron_jobs=tuple(sorted(ones, key=lambda one: cron_job.KINDS.index(_kind(one)))))
         for _, ones in sorted(found.items())
     ]
+
+
+async def with_book(api: Api, one: Placed) -> Placed:
+    """What is told of pushes is in the ConfigMap; of the others, nobody needs it."""
+    return replace(one, book=await firings.book(api, one.name, one.namespace)) if one.looks else one
+
+
+async def remove_others(api: Api, was: Iterable[Object], made: Iterable[Object]) -> None:
+    """Delete the CronJobs that a schedule does not have any more; a run in progress goes on."""
+    names = {one["metadata"]["name"] for one in made if one["kind"] == CRON_JOB.kind}
+    for one in was:
+        name, namespace = one["metadata"]["name"], one["metadata"]["namespace"]
+        if name not in names:
+            runs = (one.get("status") or {}).get("active")
+            await api.delete(CRON_JOB, name, namespace, propagation="Orphan" if runs else "Background")
 
 
 def refuse_taken(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -15,8 +15,10 @@ from bodywork.app.cluster.cron import (
     objects,
     placed,
     refuse_taken,
+    remove_others,
     unseen,
     while_paused,
+    with_book,
 )
 from bodywork.app.cluster.order import Order
 from bodywork.app.cluster.pushes import in_progress
@@ -36,7 +38,7 @@ from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import Firing, State
 from bodywork.spec.model import Project
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, SECRET, Object
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, SECRET
 from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.manifests.every import whole_minutes
 from bodywork.targets.kubernetes.provisions import ensure_namespace
@@ -91,20 +93,20 @@ class SchedulesInCluster:
             await firings.make(api, project, definition.name, namespace, seen)
             for one in made:
                 await api.apply(one)
-            await _without(api, was, made)
+            await remove_others(api, was, made)
             return before
 
         return self._with(work)
 
     def kept(self) -> list[Kept]:
         async def work(api: Api) -> list[Kept]:
-            return [(await _with_book(api, one)).kept for one in await self._all(api)]
+            return [(await with_book(api, one)).kept for one in await self._all(api)]
 
         return self._with(work)
 
     def get(self, name: str) -> Kept:
         async def work(api: Api) -> Kept:
-            return (await _with_book(api, await self._one(api, name))).kept
+            return (await with_book(api, await self._one(api, name))).kept
 
         return self._with(work)
 
@@ -245,18 +247,3 @@ class SchedulesInCluster:
                 return await work(api)
 
         return asyncio.run(call())
-
-
-async def _with_book(api: Api, one: Placed) -> Placed:
-    """What is told of pushes is in the ConfigMap; of the others, nobody needs it."""
-    return replace(one, book=await firings.book(api, one.name, one.namespace)) if one.looks else one
-
-
-async def _without(api: Api, was: Iterable[Object], made: Iterable[Object]) -> None:
-    """Delete the CronJobs that a schedule does not have any more; a run in progress goes on."""
-    names = {one["metadata"]["name"] for one in made if one["kind"] == CRON_JOB.kind}
-    for one in was:
-        name, namespace = one["metadata"]["name"], one["metadata"]["namespace"]
-        if name not in names:
-            runs = (one.get("status") or {}).get("active")
-            await api.delete(CRON_JOB, name, namespace, propagation="Orphan" if runs else "Background")
