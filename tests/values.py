@@ -28,8 +28,8 @@ def found(values: Iterable[str], data: bytes) -> list[bytes]:
     return [form for value in values for form in forms(value) if form in data]
 
 
-def in_files(values: Iterable[str], folder: Path, *, but: Path) -> list[str]:
-    """`grep -r` over a folder, but for a folder that may hold them."""
+def in_files(values: Iterable[str], folder: Path, *, but: Path | None = None) -> list[str]:
+    """`grep -r` over a folder, but for a folder in it."""
     files = (path for path in folder.rglob("*") if path.is_file() and but not in path.parents)
     return [f"{path}: {form!r}" for path in files for form in found(values, path.read_bytes())]
 
