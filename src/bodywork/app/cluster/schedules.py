@@ -164,7 +164,9 @@ class SchedulesInCluster:
     def logs(self, name: str, *, follow: bool, show: Callable[[Chunk], None]) -> Firing:
         deadline = time.monotonic() + PATIENCE
         while True:
-            fired = [one for one in self.firings(name, 20) if one.run or one.state is State.FAILED]
+            known = self.firings(name, 20)
+            awaited = [one for one in known if follow and not one.state.ended]
+            fired = [one for one in known if one.run or one.state is State.FAILED or one in awaited]
             if not fired:
                 raise NotFoundError(
                     f"schedule {name} has not fired yet", hint=f"fire it: bodywork schedule run-now {name}"
