@@ -1,26 +1,26 @@
-"""A schedule in a real cluster: a CronJob that fetches a private repository at its time, and runs it."""
+"""A schedule in a real cluster: a CronJob that fetches a private repository when it is asked, and runs it.
+
+What it does at its times is in test_nightly.
+"""
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sshd
-from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, POD, SECRET
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, POD, SECRET
 from ground import SERVER, Ground
+from hooked import Chat, chat
 from tool import Tool, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-HOST = os.environ.get("BODYWORK_TEST_HOST", "10.250.0.1")
-"""An address of this machine that pods reach."""
 
 ONE = "stages:\n  train: {run: train.py}\n"
 TRAIN = 'import os\nprint("trained for", os.environ["BODYWORK_DATE"], "%s")\n'
@@ -37,18 +37,17 @@ SLOW = "import time\nprint('begins', '%s', flush=True)\ntime.sleep(25)\n"
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[sshd.SshServer]:
+def server(tmp_path: Path, reachable: str) -> Iterator[sshd.SshServer]:
     if why := sshd.missing():
         pytest.skip(why)
-    with socket.socket() as free:
-        try:
-            free.bind((HOST, 0))
-        except OSError:
-            pytest.skip(
-                f"{HOST} is no address of this machine: set BODYWORK_TEST_HOST to one that pods reach"
-            )
-    with sshd.running(tmp_path / "sshd", HOST) as running:
+    with sshd.running(tmp_path / "sshd", reachable) as running:
         yield running
+
+
+@pytest.fixture
+def there(reachable: str) -> Iterator[Chat]:
+    with chat(address=reachable) as made:
+        yield made
 
 
 @pytest.fixture
@@ -94,15 +93,19 @@ def ended(tool: Tool, name: str, count: int, *, seconds: float = 180) -> dict[st
     return found
 
 
-def test_a_private_repository_is_run_at_its_times(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
-    place = publish(ground, "first")
+def test_a_private_repository_is_run_at_its_times(
+    ground: Ground, server: sshd.SshServer, tool: Tool, there: Chat
+) -> None:
+    """Webhooks are told of a time at which no run could begin, and of the next one that went well."""
+    yaml = f"notify: {{webhook: '{there.url}', form: json}}\n{ONE}"
+    place = publish(ground, "first", yaml=yaml)
     url, name = server.url(place), ground.name
     refused = tool("schedule", url, "--cron", "@yearly")
     assert refused.code != 0
     made = tool.good("schedule", url, "--cron", "@yearly", "--ssh-key-file", str(server.key))
     assert f"schedule {name} is made" in made.out and "next times" in made.out
 
-    publish(ground, "second")
+    publish(ground, "second", yaml=yaml)
     tool.good("schedule", "run-now", name)
     followed = tool.good("schedule", "logs", name, "--follow", timeout=240)
     assert "second" in followed.out and "trained for 20" in followed.out, "the commit of that moment"
@@ -117,31 +120,19 @@ def test_a_private_repository_is_run_at_its_times(ground: Ground, server: sshd.S
     row = ended(tool, name, 2)
     assert row["state"] == "failed" and row["run"] is None and row["reason"], row
 
+    publish(ground, "third", yaml=yaml)
+    tool.good("schedule", "run-now", name)
+    row = ended(tool, name, 3)
+    assert row["state"] == "succeeded", row
+    assert [(one["notice"], bool(one["run"])) for one in there.got] == [
+        ("first-success", True),
+        ("failed", False),
+        ("recovered", True),
+    ]
+
     deleted = tool.good("schedule", "delete", name, "--yes")
     assert f"deleted schedule {name}" in deleted.out
     assert not ground.all(CRON_JOB)
-    assert not [one for one in (*ground.all(CONFIG_MAP), *ground.all(SECRET)) if is_of_schedule(one)]
-
-
-def test_a_time_that_comes_is_fired_once(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
-    url, name = server.url(publish(ground, "nightly")), ground.name
-    tool.good("schedule", url, "--cron", "* * * * *", "--ssh-key-file", str(server.key))
-    row = ended(tool, name, 1, seconds=240)
-    tool.good("schedule", "pause", name)
-    assert (row["state"], row["cause"]) == ("succeeded", "time"), row
-    assert row["due"].endswith(":00.000Z") and row["run"].startswith(row["due"][:10].replace("-", ""))
-    (kept,) = tool.good("schedule", "list", "-o", "json").json
-    assert kept["paused"] and kept["next"] == [] and kept["target"] == "kubernetes"
-    (cron_job,) = ground.all(CRON_JOB)
-    assert cron_job["spec"]["suspend"] is True and cron_job["spec"]["timeZone"] == "UTC"
-    tool.good("schedule", "resume", name)
-    changed = tool.good(
-        "schedule", url, "--cron", "@daily", "--timezone", "Europe/London", "--ssh-key-file", str(server.key)
-    )
-    assert "cron: * * * * * -> @daily" in changed.out
-    assert all(one["state"] != "missed" or one["reason"] for one in history(tool, name))
-    gone = tool.good("delete", name, "--yes")
-    assert gone.code == 0 and not ground.all(CRON_JOB), "in a cluster it goes with its pipeline"
     assert not [one for one in (*ground.all(CONFIG_MAP), *ground.all(SECRET)) if is_of_schedule(one)]
 
 
@@ -167,16 +158,59 @@ def test_a_run_goes_on_when_the_pod_that_carries_it_out_is_lost(
 def test_a_model_is_trained_and_served_from_inside_the_cluster(
     ground: Ground, server: sshd.SshServer, tool: Tool
 ) -> None:
-    """Artifacts and services as well, with no more rights than the account of the schedule has."""
+    """The store is started as well, with no more rights than the account of the schedule has."""
     modules = {"train.py": MODEL, "serve.py": SERVER}
     url, name = server.url(publish(ground, "model", yaml=TWO, modules=modules)), ground.name
     tool.good("schedule", url, "--cron", "@yearly", "--ssh-key-file", str(server.key))
-    for count in (1, 2):
-        tool.good("schedule", "run-now", name)
+    tool.good("schedule", "run-now", name)
+    row = ended(tool, name, 1, seconds=240)
+    assert row["state"] == "succeeded", row
+    (service,) = tool.good("status", name, "-o", "json").json["services"]
+    assert (service["ready"], service["release"]) == (1, row["run"])
+
+
+def test_a_push_is_deployed_once(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
+    """A branch that cannot be looked at is told; one that has moved is run; then nothing is, for a look."""
+    place = publish(ground, "before")
+    url, name, key = server.url(place), ground.name, ("--ssh-key-file", str(server.key))
+    made = tool.good("schedule", url, "--on-push", "30", "--keep", "1", *key)
+    assert "looked at every minute" in made.out
+    (cron_job,) = ground.all(CRON_JOB)
+    assert (cron_job["metadata"]["name"], cron_job["spec"]["schedule"]) == (f"{name}-push", "*/1 * * * *")
+    shutil.rmtree(place)
+    wait_for(lambda: shown(tool, name)["trouble"], seconds=150, every=1.0)
+    assert history(tool, name) == [], "what was there before is not run"
+
+    for count, word in enumerate(("pushed", "pushed again"), 1):
+        publish(ground, word)
         row = ended(tool, name, count, seconds=240)
-        assert row["state"] == "succeeded", row
-        (service,) = tool.good("status", name, "-o", "json").json["services"]
-        assert (service["ready"], service["release"]) == (1, row["run"]), "rolled out with the new model"
+        assert (row["state"], row["cause"]) == ("succeeded", "push"), row
+        assert word in tool.good("schedule", "logs", name).out
+    wait_for(lambda: shown(tool, name)["looked"] > later(row["ended"], 30), seconds=150, every=1.0)
+    assert shown(tool, name)["trouble"] == ""
+    assert len(history(tool, name)) == 2, "each push once, and no line for a look that found nothing"
+    (run,) = tool.good("runs", name, "-o", "json").json
+    assert run["run"] == row["run"], "the other one is more than it keeps"
+    assert len(ground.all(JOB, **{"bodywork/kind": "push"})) <= 1
+
+    both = tool.good("schedule", url, "--cron", "@yearly", "--on-push", "150", "--keep", "1", *key)
+    assert "on-push: 60 -> 180" in both.out and "ssh-key" not in both.out
+    assert len(ground.all(CRON_JOB)) == 2
+    tool.good("schedule", url, "--cron", "@yearly", "--keep", "1", *key)
+    (cron_job,) = ground.all(CRON_JOB)
+    assert cron_job["metadata"]["name"] == name
+    tool.good("schedule", "delete", name, "--yes")
+    assert not ground.all(CRON_JOB)
+
+
+def later(time: str, seconds: int) -> str:
+    moment = datetime.fromisoformat(time) + timedelta(seconds=seconds)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.000Z")
+
+
+def shown(tool: Tool, name: str) -> dict[str, Any]:
+    found: dict[str, Any] = tool.good("schedule", "show", name, "-o", "json").json
+    return found
 
 
 def test_what_a_cluster_cannot_fetch_or_do_is_refused(ground: Ground, tool: Tool) -> None:

@@ -54,11 +54,13 @@ async def pods(web: Pipeline) -> list[dict[str, Any]]:
 
 
 async def ask(web: Pipeline, host: str = "serve") -> str:
-    """What the service answers, asked at its cluster IP."""
+    """What the service answers, asked at its cluster IP; nodes take a moment to learn of a new one."""
     service = await web.api.get(SERVICE, host, web.namespace)
     assert service is not None
     process = await asyncio.create_subprocess_exec(
-        "curl", "-sm", "5", f"http://{service['spec']['clusterIP']}:5000/", stdout=asyncio.subprocess.PIPE
+        *("curl", "-sm", "5", "--retry", "5", "--retry-delay", "1", "--retry-all-errors"),
+        f"http://{service['spec']['clusterIP']}:5000/",
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await process.communicate()
     return out.decode()

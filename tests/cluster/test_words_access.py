@@ -142,13 +142,6 @@ def test_options_that_do_not_go_together(ground: Ground, here: str) -> None:
     assert ground.ask(lambda api: api.get(NAMESPACE, ground.name)) is None
 
 
-def test_a_schedule_is_not_passed_over_in_silence(ground: Ground, here: str) -> None:
-    ground.commit('schedule: {cron: "0 6 * * *"}\n' + YAML, MODULE)
-    answer = ground.tool("plan", here)
-    assert answer.code == 0
-    assert "schedule 0 6 * * * is not acted on" in answer.err
-
-
 def test_git_that_cannot_be_reached(ground: Ground) -> None:
     for repository, why in (
         ("https://127.0.0.1:1/team/iris.git", "127.0.0.1"),

@@ -7,13 +7,13 @@ import json
 import os
 import time
 import urllib.request
-from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
 
 from places import Place
 from tool import Repository, Tool, wait_for
+from values import command_lines
 
 TOKEN = "s3cr3t/tok+n for you"
 PRIVATE = "-----BEGIN KEY-----\nMIIEvQIBADANBg\nkqhkiG9w0BAQEF\n-----END KEY-----\n"
@@ -80,17 +80,6 @@ def files_with_values(tool: Tool) -> list[str]:
             data = path.read_bytes()
             found += [f"{path}: {form!r}" for form in forms() if form in data]
     return found
-
-
-def command_lines() -> bytes:
-    """What `ps` shows of all processes."""
-    lines = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            lines.append(entry.read_bytes().replace(b"\0", b" "))
-        except OSError:
-            continue
-    return b"\n".join(lines)
 
 
 def without_values(text: str) -> bool:

@@ -32,9 +32,18 @@ def resume(parts: Parts, where: Where, pipeline: str, run: str | None, watcher: 
 
 
 async def go_on(
-    site: Site, record: RunRecord, watcher: Watcher, *, wait: bool = False, signals: bool = True
+    site: Site,
+    record: RunRecord,
+    watcher: Watcher,
+    *,
+    wait: bool = False,
+    signals: bool = True,
+    failed_before: bool = False,
 ) -> Outcome:
-    """Carry out what is left of a run. Raises BusyError, unless it is to `wait`, and UsageError."""
+    """Carry out what is left of a run; `failed_before` is as in `carry_out`.
+
+    Raises BusyError, unless it is to `wait`, and UsageError.
+    """
     pipeline, cancel = record.pipeline, asyncio.Event()
     planned = await site.records.plan(record.run)
     async with site.hold(pipeline, record.run, wait=wait, cancel=cancel):
@@ -55,6 +64,7 @@ async def go_on(
             past=past,
             release=release,
             tell=record.kind != "rollback" and record.backfill is None,
+            failed_before=failed_before,
         )
 
 

@@ -26,15 +26,15 @@ from bodywork.spec.model import Project
 from bodywork.spec.names import is_label, label
 from bodywork.spec.rule import rule_of
 
-LONGEST_NAME = 50
-"""A CronJob of Kubernetes gives its name with 11 characters more to its Jobs."""
+LONGEST_NAME = 47
+"""A CronJob of Kubernetes has 52 at most, and the one that looks for pushes has 5 more than the schedule."""
 
 
 class Schedules(Protocol):
     """Where the schedules of a target are kept. All raise NotFoundError for a name that is not there."""
 
-    def refuse(self, definition: Definition) -> None:
-        """Raises UsageError for what the target cannot do."""
+    def suited(self, definition: Definition) -> Definition:
+        """The same as the target can do it. Raises UsageError for what it cannot do."""
         ...
 
     def put(self, definition: Definition, tip: str) -> Kept | None:
@@ -123,7 +123,7 @@ def make(
     )
     if not next_times(definition, count=1) and definition.rule.cron is not None:
         raise UsageError(f'cron expression "{definition.rule.cron}" names a day that never comes')
-    schedules.refuse(definition)
+    definition = schedules.suited(definition)
     _check(parts, request, checkout, watcher)
     return Made(definition=definition, before=schedules.put(definition, checkout.commit.commit))
 
@@ -202,6 +202,7 @@ def schedule_document(kept: Kept, target: str, last: Firing | None) -> dict[str,
         "on_push": rule.on_push,
         "made": rfc3339(kept.made),
         "paused": rfc3339(kept.paused),
+        "looked": rfc3339(kept.looked),
         "trouble": kept.trouble,
         "next": [
             {"local": local.isoformat(), "utc": rfc3339(utc.timestamp())}

@@ -25,7 +25,8 @@ def command(number: int | None, job: str | None, namespace: str | None) -> int:
 
 def _in_cluster(job: str, namespace: str) -> int:
     """0 for any end, so that the Job is not started anew."""
-    from bodywork.app.cluster.firing import fire_in_cluster, order_of
+    from bodywork.app.cluster.firing import fire_in_cluster
+    from bodywork.app.cluster.order import order_of
     from bodywork.app.parts import Parts
     from bodywork.cli.run_view import RunWatcher
     from bodywork.targets.kubernetes.manifests.cron_job import GIT
@@ -33,7 +34,8 @@ def _in_cluster(job: str, namespace: str) -> int:
     ours = Parts.ours_now()
     with RunWatcher("text") as watcher:
         state = fire_in_cluster(ours, order_of(ours, job, namespace), watcher, Path(GIT))
-    click.echo(f"firing of {job} has ended: {state}")
+    said = "nothing is to be run for the branch now" if state is None else f"its firing has ended: {state}"
+    click.echo(f"{job}: {said}")
     return 0
 
 

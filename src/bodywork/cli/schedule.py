@@ -59,7 +59,8 @@ def command() -> None:
     is_flag=False,
     flag_value=PUSH,
     metavar="[SECONDS]",
-    help=f"Look this often whether the branch has moved, and run when it has; without a number, {PUSH}.",
+    help=f"Look this often whether the branch has moved, and run when it has; without a number, {PUSH}. "
+    "On Kubernetes rounded up to whole minutes.",
 )
 @click.option("--ref", help="Branch, tag or commit; without it the default branch, of a folder its HEAD.")
 @click.option("--file", "-f", help="Path of bodywork.yaml, from REPOSITORY on (default: bodywork.yaml).")

@@ -44,8 +44,16 @@ def rule(definition: Definition) -> str:
     asked = definition.rule
     parts = [f'"{asked.cron}" in {asked.timezone}'] if asked.cron is not None else []
     if asked.on_push is not None:
-        parts.append(f"when its branch has moved, looked at every {asked.on_push:g} s")
+        parts.append(f"when its branch has moved, looked at every {_every(asked.on_push)}")
     return ", and ".join(parts)
+
+
+def _every(seconds: float) -> str:
+    """`90 s`, `minute`, `2 hours`."""
+    for length, unit in ((3600, "hour"), (60, "minute")):
+        if seconds % length == 0:
+            return unit if seconds == length else f"{seconds / length:.0f} {unit}s"
+    return f"{seconds:g} s"
 
 
 def source(definition: Definition) -> str:
@@ -68,7 +76,8 @@ def list_lines(every: Sequence[tuple[Kept, Firing | None]]) -> Iterator[str]:
     rules = max((len(rule(kept.definition)) for kept, _ in every), default=0)
     for kept, last in every:
         line = f"{kept.definition.name:{names}}  {rule(kept.definition):{rules}}  {_next(kept):27}"
-        yield f"{line}  {_ended(last)}".rstrip()
+        trouble = f"  {_trouble(kept)}" if kept.trouble else ""
+        yield f"{line}  {_ended(last)}{trouble}".rstrip()
 
 
 def show_lines(kept: Kept, last: Firing | None) -> Iterator[str]:
@@ -78,13 +87,15 @@ def show_lines(kept: Kept, last: Firing | None) -> Iterator[str]:
     yield f"pipeline {one.pipeline}, {source(one)}{f', file {one.file}' if one.file else ''}"
     deadline = duration(asked.deadline) if asked.deadline else "none"
     yield f"overlap {asked.overlap}, missed {asked.missed}, deadline {deadline}, keep {asked.keep} runs"
+    if kept.looked is not None:
+        yield f"its branch was last looked at {_local(one, kept.looked)}"
     if kept.trouble:
-        yield f"{click.style('trouble', fg='red')}: {kept.trouble}"
+        yield _trouble(kept)
     if last is not None:
         yield f"last: {_when(one, last)}  {_ended(last)}  {last.reason}".rstrip()
     if kept.paused is not None:
-        since = datetime.fromtimestamp(kept.paused, UTC).astimezone(one.zone)
-        yield f"paused since {since.strftime(LOCAL)}; go on with: bodywork schedule resume {one.name}"
+        since = _local(one, kept.paused)
+        yield f"paused since {since}; go on with: bodywork schedule resume {one.name}"
     else:
         yield from times_lines(one)
 
@@ -98,8 +109,16 @@ def history_lines(kept: Kept, firings: Iterable[Firing]) -> Iterator[str]:
 
 
 def _when(definition: Definition, firing: Firing) -> str:
-    at = datetime.fromtimestamp(firing.due, UTC).astimezone(definition.zone)
-    return at.strftime(LOCAL) + (f" ({HEADS[firing.cause]})" if firing.cause in HEADS else "")
+    at = _local(definition, firing.due)
+    return f"{at} ({HEADS[firing.cause]})" if firing.cause in HEADS else at
+
+
+def _local(definition: Definition, at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).astimezone(definition.zone).strftime(LOCAL)
+
+
+def _trouble(kept: Kept) -> str:
+    return f"{click.style('trouble', fg='red')}: {kept.trouble}"
 
 
 def _next(kept: Kept) -> str:

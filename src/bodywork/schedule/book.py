@@ -32,7 +32,8 @@ class Kept:
     """A schedule as it stands. Times are seconds since the epoch.
 
     `last` is the time up to which all is decided, `paused` since when nothing fires (None: it does),
-    `tip` the commit at which the ref was last seen, `trouble` why it could not be looked at.
+    `tip` the commit at which the ref was last seen, `trouble` why it could not be looked at, `looked`
+    when it last was (None: nobody knows).
     """
 
     definition: Definition
@@ -41,6 +42,7 @@ class Kept:
     last: float
     tip: str = ""
     trouble: str = ""
+    looked: float | None = None
 
 
 class Book:
@@ -64,7 +66,7 @@ class Book:
         last = now
         if before is not None and same_times(before.definition, definition):
             last = before.last
-        if before is not None and _same_ref(before.definition, definition):
+        if before is not None and same_ref(before.definition, definition):
             tip = before.tip
         values = (definition.pipeline, definition.encode(), last, tip, definition.name)
         with self._database.writing() as db:
@@ -232,7 +234,8 @@ def same_times(before: Definition, after: Definition) -> bool:
     return (before.rule.cron, before.rule.timezone) == (after.rule.cron, after.rule.timezone)
 
 
-def _same_ref(before: Definition, after: Definition) -> bool:
+def same_ref(before: Definition, after: Definition) -> bool:
+    """Whether two definitions look at the same branch."""
     return (before.repository, before.ref) == (after.repository, after.ref)
 
 

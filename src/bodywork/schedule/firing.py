@@ -11,6 +11,7 @@ be started by as many agents as there are, and runs once.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -57,3 +58,13 @@ class Firing:
     reason: str
     at: float
     ended: float | None
+
+
+def could_not_begin(earlier: Iterable[Firing]) -> bool:
+    """Whether the last one of `earlier` (newest first) that was tried could not even begin a run.
+
+    That all is well again has to be told then.
+    """
+    untried = (State.SKIPPED, State.MISSED, State.CANCELLED)
+    last = next((one for one in earlier if one.state not in untried), None)
+    return last is not None and last.state is State.FAILED and not last.run

@@ -1,27 +1,36 @@
-"""The CronJob of a schedule, and what is told of its times where no pod has told anything."""
+"""The CronJobs of a schedule, and what is told of its times where no pod has told anything."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
-from bodywork.app.cluster.firing import Order, run_of
+from bodywork.app.cluster.cron import placed, refuse_taken, unseen
+from bodywork.app.cluster.firing import old_runs
+from bodywork.app.cluster.order import Order, run_of
+from bodywork.app.cluster.pushes import left, own
 from bodywork.app.cluster.times import Told, accounted
+from bodywork.errors import UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.states import RunState
 from bodywork.schedule import told
 from bodywork.schedule.book import Kept
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import Cause, Firing, State
+from bodywork.spec.cron import Cron
 from bodywork.spec.model import Missed, Overlap, Project, Schedule
 from bodywork.spec.read import read
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.manifests import cron_job
+from bodywork.targets.kubernetes.manifests.every import STEPS, expression, whole_minutes
 from bodywork.targets.kubernetes.settings import Settings
 
+UTC_ZONE = ZoneInfo("UTC")
 START = datetime(2026, 3, 2, 6, 0, tzinfo=UTC)
 RULE = Schedule(cron="0 6 * * *", timezone="Europe/London")
 DEFINITION = Definition(name="iris", pipeline="iris", repository="https://git.example/$iris", rule=RULE)
@@ -97,6 +106,99 @@ def test_the_time_is_known_by_the_job(asked: bool) -> None:
     firing = Order(definition=DEFINITION, namespace="iris", job=name).firing
     assert (firing.due, firing.cause) == (due, Cause.ASKED if asked else Cause.TIME)
     assert firing.run == run_of("iris", due) and firing.run.startswith("20260302-060000-")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "minutes"),
+    [(10, 1), (60, 1), (61, 2), (90, 2), (420, 10), (1900, 60), (3601, 120), (36000, 720), (86400, 1440)],
+)
+def test_looks_are_rounded_up_to_what_a_cron_job_can_say(seconds: float, minutes: int) -> None:
+    assert whole_minutes(seconds) == minutes
+
+
+@pytest.mark.parametrize("minutes", STEPS)
+def test_looks_come_in_even_steps(minutes: int) -> None:
+    times = Cron.parse(expression(minutes)).after(START, UTC_ZONE)
+    two_days = [time for _, time in zip(range(2 * 1440 // minutes), times, strict=False)]
+    assert {later - sooner for sooner, later in pairwise(two_days)} == {timedelta(minutes=minutes)}
+
+
+PUSHED = Schedule(on_push=90.0, timezone="Europe/London")
+
+
+def test_what_looks_at_the_branch_leaves_hardly_a_trace() -> None:
+    times = cron_job.Times(name="iris", document=DEFINITION.encode(), rule=PUSHED, since=1.5)
+    (one,) = cron_job.cron_jobs(project(), times, Settings(namespace="iris"))
+    assert (one["metadata"]["name"], one["spec"]["schedule"]) == ("iris-push", "*/2 * * * *")
+    assert (one["spec"]["timeZone"], one["spec"]["concurrencyPolicy"]) == ("UTC", "Forbid")
+    assert (one["spec"]["successfulJobsHistoryLimit"], one["spec"]["failedJobsHistoryLimit"]) == (0, 1)
+    both = cron_job.cron_jobs(
+        project(), replace(times, rule=replace(RULE, on_push=90.0)), Settings(namespace="iris")
+    )
+    assert [one["metadata"]["name"] for one in both] == ["iris", "iris-push"]
+    assert pod_of(both[0])[1] == pod_of(both[1])[1], "by the Job's name it knows what it is there for"
+
+
+def on_the_server(*cron_jobs: Object) -> list[Object]:
+    stamp = {"creationTimestamp": "2026-03-01T00:00:00Z"}
+    return [{**one, "metadata": {**one["metadata"], **stamp}} for one in cron_jobs]
+
+
+def test_cron_jobs_are_read_as_the_schedules_that_they_make_up() -> None:
+    rule = replace(RULE, on_push=120.0)
+    document = replace(DEFINITION, rule=rule).encode()
+    times = cron_job.Times(name="iris", document=document, rule=rule, since=1.5, paused=3.0)
+    found = on_the_server(*cron_job.cron_jobs(project(), times, Settings(namespace="iris")))
+    found[1]["status"] = {"lastSuccessfulTime": "2026-03-02T06:00:00Z"}
+    notes = {"metadata": {"annotations": {"bodywork/tip": "abc", "bodywork/trouble": "away"}}}
+    (one,) = placed(reversed(found))
+    assert (one.name, one.namespace, one.looks) == ("iris", "iris", True)
+    kept = replace(one, book=notes).kept
+    assert kept.definition.rule == rule and (kept.last, kept.paused) == (1.5, 3.0)
+    assert (kept.tip, kept.trouble, kept.looked) == ("abc", "away", START.timestamp())
+
+
+def test_a_name_that_another_schedule_takes_is_refused() -> None:
+    times = cron_job.Times(name="iris", document=DEFINITION.encode(), rule=PUSHED, since=1.5)
+    (taken,) = on_the_server(*cron_job.cron_jobs(project(), times, Settings(namespace="iris")))
+    refuse_taken([None, taken], DEFINITION, project(), "iris")
+    with pytest.raises(UsageError, match="a CronJob iris-push in namespace iris already"):
+        refuse_taken([taken, None], replace(DEFINITION, name="iris-push"), project(), "iris")
+
+
+def test_a_push_before_anybody_looked_is_not_run() -> None:
+    pushed = replace(DEFINITION, rule=PUSHED)
+    assert unseen(None, pushed, "now") == "now"
+    assert unseen(KEPT, pushed, "now") == "now"
+    before = replace(KEPT, definition=pushed)
+    assert unseen(before, pushed, "now") is None, "one that came since it was last looked at is run"
+    assert unseen(before, replace(pushed, ref="other"), "now") == "now"
+
+
+def test_a_look_is_no_firing_until_the_branch_has_moved() -> None:
+    order = Order(definition=replace(DEFINITION, rule=PUSHED), namespace="iris", job="iris-push-29540000")
+    assert order.looks and not replace(order, job="iris-29540000").looks
+    push, other = order.push("tip", START.timestamp() + 0.7), order.push("another", START.timestamp())
+    assert (push.cause, push.process, push.due) == (Cause.PUSH, order.job, START.timestamp())
+    assert len({push.run, other.run, run_of("iris", push.due)}) == 3
+    waiting = {"metadata": {"name": order.job}, "status": {}}
+    seen = Told(kept=replace(KEPT, last=9e9), rows=[], jobs=[waiting], runs=[], states={})
+    assert accounted(seen, now=START.timestamp(), limit=30) == []
+
+
+def test_a_push_whose_pod_was_lost_is_found_again() -> None:
+    order = Order(definition=DEFINITION, namespace="iris", job="iris-push-1")
+    push = order.push("tip", START.timestamp())
+    done = replace(push, state=State.SUCCEEDED, process="iris-push-0")
+    rows = [firing(0, State.RUNNING), done, push]
+    assert own(rows, "iris-push-1") == push and own(rows, "iris-push-2") is None
+    assert left(rows) == [push]
+
+
+def test_the_runs_of_a_schedule_beyond_those_that_it_keeps() -> None:
+    rows = [firing(4, State.RUNNING, "r4"), firing(3, State.SKIPPED)]
+    rows += [firing(day, run=f"r{day}") for day in (2, 1, 0)]
+    assert old_runs(rows, 1) == {"r1", "r0"} and old_runs(rows, 3) == set()
 
 
 def test_a_firing_is_read_as_it_was_written() -> None:

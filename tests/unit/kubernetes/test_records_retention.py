@@ -22,18 +22,27 @@ def release(number: int, digest: str) -> Release:
 
 
 async def going(
-    records: list[RunRecord], releases: list[Release], keep: int, made: dict[str, dict[str, str]]
+    records: list[RunRecord],
+    releases: list[Release],
+    keep: int,
+    made: dict[str, dict[str, str]],
+    among: set[str] | None = None,
 ) -> list[str]:
     async def outputs(record: RunRecord) -> Outputs:
         return {("train", name): digest for name, digest in made.get(record.run, {}).items()}
 
     newest_first = sorted(records, key=lambda one: one.started, reverse=True)
-    return [one.run for one in await dispensable(newest_first, releases, keep, outputs)]
+    return [one.run for one in await dispensable(newest_first, releases, keep, outputs, among)]
 
 
 async def test_runs_beyond_the_newest_go() -> None:
     assert await going([record(n) for n in range(5)], [], 3, {}) == ["r01", "r00"]
     assert await going([record(n) for n in range(5)], [], 5, {}) == []
+
+
+async def test_of_chosen_runs_only_those_that_nothing_needs_go() -> None:
+    records, made = [record(n) for n in range(5)], {"r01": {"model": "served"}}
+    assert await going(records, [release(4, "served")], 1, made, {"r02", "r01", "r00"}) == ["r02", "r00"]
 
 
 async def test_a_run_that_has_not_ended_stays() -> None:

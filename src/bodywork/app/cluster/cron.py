@@ -1,8 +1,10 @@
-"""A schedule and its CronJob: from the one to the objects, and back again."""
+"""A schedule and its CronJobs: from the one to the objects, and back again."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from bodywork.app.cluster.git_key import files_for_pods
@@ -12,13 +14,13 @@ from bodywork.app.parts import Parts
 from bodywork.errors import UsageError
 from bodywork.git.location import parse
 from bodywork.schedule import told
-from bodywork.schedule.book import Kept, same_times
+from bodywork.schedule.book import Kept, same_ref, same_times
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import State
 from bodywork.spec.model import Project
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import Object
+from bodywork.targets.kubernetes.kinds import CRON_JOB, Object
 from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.manifests.controller import account
 from bodywork.targets.kubernetes.manifests.source import CONTENT
@@ -57,7 +59,10 @@ async def objects(
     secret: Object | None,
     before: Kept | None,
 ) -> list[Object]:
-    """All that makes a schedule, in the order in which it is to be made; `before` is what it was."""
+    """All that makes a schedule but for its ConfigMap, in the order in which it is to be made.
+
+    `before` is what it was.
+    """
     same = before is not None and same_times(before.definition, definition)
     times = cron_job.Times(
         name=definition.name,
@@ -68,30 +73,125 @@ async def objects(
         credential=str(secret["metadata"]["name"]) if secret is not None else None,
         gateway=await Routes(api=api, settings=settings).gateway(project),
     )
-    made = cron_job.cron_job(project, times, settings)
-    return [*([secret] if secret is not None else []), *account(project, settings), made]
+    made = cron_job.cron_jobs(project, times, settings)
+    return [*([secret] if secret is not None else []), *account(project, settings), *made]
 
 
-def is_schedule(one: Object, project: Project) -> bool:
-    """Whether a CronJob is a schedule of this project."""
-    return (
-        labels.is_ours(one, project.object_name)
-        and one["metadata"]["labels"].get(labels.KIND) == cron_job.SCHEDULE
-    )
+def unseen(before: Kept | None, after: Definition, tip: str) -> str | None:
+    """What a branch that is at `tip` now is to be taken as seen at; None: what it was seen at last.
+
+    What was pushed before anybody looked at the branch is not run.
+    """
+    looked = before is not None and before.definition.rule.on_push is not None
+    return None if before is not None and looked and same_ref(before.definition, after) else tip
 
 
-def kept_of(one: Object) -> Kept:
-    """The schedule that a CronJob is."""
-    metadata = one["metadata"]
-    marks = metadata.get("annotations") or {}
-    made = datetime.fromisoformat(metadata["creationTimestamp"]).timestamp()
-    paused = marks.get(cron_job.PAUSED)
-    return Kept(
-        definition=Definition.decode(cron_job.document_of(one)),
-        made=made,
-        paused=float(paused) if paused else None,
-        last=float(marks.get(cron_job.SINCE) or made),
-    )
+def chosen(*names: str) -> str:
+    """The selector of all that is of schedules, or of those of some names."""
+    one_of = [f"{labels.KIND} in ({', '.join(cron_job.KINDS)})"]
+    one_of += [f"{labels.NAME} in ({', '.join(names)})"] if names else []
+    return ", ".join([f"{labels.MANAGED_BY}={labels.MANAGER}", *one_of])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Placed:
+    """A schedule as it is in the cluster: its CronJobs, that of its times first; and its ConfigMap, where
+    that was asked for.
+    """
+
+    cron_jobs: tuple[Object, ...]
+    book: Object | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.cron_jobs[0]["metadata"]["labels"][labels.NAME])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.cron_jobs[0]["metadata"]["namespace"])
+
+    @property
+    def looks(self) -> bool:
+        return any(_kind(one) == cron_job.PUSH for one in self.cron_jobs)
+
+    @property
+    def kept(self) -> Kept:
+        metadata = self.cron_jobs[0]["metadata"]
+        marks = metadata.get("annotations") or {}
+        made = min(_at(one["metadata"]["creationTimestamp"]) for one in self.cron_jobs)
+        paused = marks.get(cron_job.PAUSED)
+        return Kept(
+            definition=Definition.decode(cron_job.document_of(self.cron_jobs[0])),
+            made=made,
+            paused=float(paused) if paused else None,
+            last=float(marks.get(cron_job.SINCE) or made),
+            tip=firings.said_of(self.book, firings.TIP) if self.book else "",
+            trouble=firings.said_of(self.book, firings.TROUBLE) if self.book else "",
+            looked=self._looked,
+        )
+
+    @property
+    def _looked(self) -> float | None:
+        """The end of the last Job that looked and was not lost."""
+        ends = [
+            _at(end)
+            for one in self.cron_jobs
+            if _kind(one) == cron_job.PUSH and (end := (one.get("status") or {}).get("lastSuccessfulTime"))
+        ]
+        return max(ends, default=None)
+
+
+def placed(cron_jobs: Iterable[Object]) -> list[Placed]:
+    """The schedules that CronJobs make up, by name."""
+    found: dict[tuple[str, str], list[Object]] = {}
+    for one in cron_jobs:
+        metadata = one["metadata"]
+        found.setdefault((metadata["labels"][labels.NAME], metadata["namespace"]), []).append(one)
+    return [
+        Placed(cron_jobs=tuple(sorted(ones, key=lambda one: cron_job.KINDS.index(_kind(one)))))
+        for _, ones in sorted(found.items())
+    ]
+
+
+async def with_book(api: Api, one: Placed) -> Placed:
+    """What is told of pushes is in the ConfigMap; of the others, nobody needs it."""
+    return replace(one, book=await firings.book(api, one.name, one.namespace)) if one.looks else one
+
+
+async def remove_others(api: Api, was: Iterable[Object], made: Iterable[Object]) -> None:
+    """Delete the CronJobs that a schedule does not have any more; a run in progress goes on."""
+    names = {one["metadata"]["name"] for one in made if one["kind"] == CRON_JOB.kind}
+    for one in was:
+        name, namespace = one["metadata"]["name"], one["metadata"]["namespace"]
+        if name not in names:
+            runs = (one.get("status") or {}).get("active")
+            await api.delete(CRON_JOB, name, namespace, propagation="Orphan" if runs else "Background")
+
+
+def refuse_taken(
+    there: Iterable[Object | None], definition: Definition, project: Project, namespace: str
+) -> None:
+    """Raises UsageError when a CronJob that has a name of the schedule's is not its own."""
+    for one in there:
+        if one is None or (
+            labels.is_ours(one, project.object_name)
+            and one["metadata"]["labels"].get(labels.KIND) in cron_job.KINDS
+            and one["metadata"]["labels"].get(labels.NAME) == definition.name
+        ):
+            continue
+        raise UsageError(
+            f"there is a CronJob {one['metadata']['name']} in namespace {namespace} already, "
+            "which is somebody else's",
+            hint="choose another name: --name NAME",
+        )
+
+
+def _kind(one: Object) -> str:
+    return str(one["metadata"]["labels"][labels.KIND])
+
+
+def _at(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 def while_paused(kept: Kept) -> dict[str, str]:

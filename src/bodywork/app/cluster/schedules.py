@@ -8,8 +8,20 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
-from bodywork.app.cluster.cron import credential, is_schedule, kept_of, objects, while_paused
-from bodywork.app.cluster.firing import Order
+from bodywork.app.cluster.cron import (
+    Placed,
+    chosen,
+    credential,
+    objects,
+    placed,
+    refuse_taken,
+    remove_others,
+    unseen,
+    while_paused,
+    with_book,
+)
+from bodywork.app.cluster.order import Order
+from bodywork.app.cluster.pushes import in_progress
 from bodywork.app.cluster.times import Told, accounted
 from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
@@ -25,10 +37,10 @@ from bodywork.schedule.book import Kept, not_there
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import Firing, State
 from bodywork.spec.model import Project
-from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, SECRET, Object
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, SECRET
 from bodywork.targets.kubernetes.manifests import cron_job
+from bodywork.targets.kubernetes.manifests.every import whole_minutes
 from bodywork.targets.kubernetes.provisions import ensure_namespace
 from bodywork.targets.kubernetes.records import firings
 from bodywork.targets.kubernetes.settings import Settings
@@ -47,61 +59,67 @@ class SchedulesInCluster:
     project: Project | None = None
     access: GitAccess = field(default_factory=GitAccess)
 
-    def refuse(self, definition: Definition) -> None:
-        """Raises UsageError for what a cluster cannot do."""
+    def suited(self, definition: Definition) -> Definition:
+        """CronJobs know minutes, and what opens the repository here is not there.
+
+        Raises UsageError for a repository that pods cannot fetch.
+        """
         if parse(definition.repository).local:
             raise UsageError(
                 f"{definition.repository} is on this machine, where pods cannot fetch it at a later time",
                 hint="name the repository by a URL that the cluster reaches",
             )
-        if definition.rule.on_push is not None:
-            raise UsageError(
-                "on kubernetes a schedule has times, and looks at no branch",
-                hint="give --cron, or let the repository's host call: bodywork deploy --detach",
-            )
+        rule = definition.rule
+        if rule.on_push is not None:
+            rule = replace(rule, on_push=60.0 * whole_minutes(rule.on_push))
+        return replace(definition, rule=rule, ssh_key=None, git_secret=None)
 
     def put(self, definition: Definition, tip: str) -> Kept | None:
         project = self.project
         assert project is not None
-        self.refuse(definition)
 
         async def work(api: Api) -> Kept | None:
             settings = self._settings(project)
+            namespace = settings.namespace
             await ensure_namespace(api, project, settings)
-            there = await api.get(CRON_JOB, definition.name, settings.namespace)
-            if there is not None and not is_schedule(there, project):
-                raise UsageError(
-                    f"there is a CronJob {definition.name} in namespace {settings.namespace} already, "
-                    "which is somebody else's",
-                    hint="choose another name: --name NAME",
-                )
-            before = kept_of(there) if there is not None else None
-            secret = await credential(self.parts, definition, project, self.access, settings.namespace)
-            bare = replace(definition, ssh_key=None, git_secret=None)  # they are of this machine
-            for one in await objects(api, bare, project, settings, secret=secret, before=before):
+            names = (definition.name, cron_job.push_name(definition.name))
+            there = [await api.get(CRON_JOB, name, namespace) for name in names]
+            refuse_taken(there, definition, project, namespace)
+            was = [one for one in there if one is not None]
+            before = placed(was)[0].kept if was else None
+            secret = await credential(self.parts, definition, project, self.access, namespace)
+            seen = unseen(before, definition, tip)
+            made = await objects(api, definition, project, settings, secret=secret, before=before)
+            await firings.make(api, project, definition.name, namespace, seen)
+            for one in made:
                 await api.apply(one)
-            await firings.make(api, project, definition.name, settings.namespace)
+            await remove_others(api, was, made)
             return before
 
         return self._with(work)
 
     def kept(self) -> list[Kept]:
-        return [kept_of(one) for one in self._with(self._all)]
+        async def work(api: Api) -> list[Kept]:
+            return [(await with_book(api, one)).kept for one in await self._all(api)]
+
+        return self._with(work)
 
     def get(self, name: str) -> Kept:
-        return kept_of(self._with(lambda api: self._one(api, name)))
+        async def work(api: Api) -> Kept:
+            return (await with_book(api, await self._one(api, name))).kept
+
+        return self._with(work)
 
     def firings(self, name: str, limit: int) -> list[Firing]:
         async def work(api: Api) -> list[Firing]:
             one = await self._one(api, name)
-            namespace = one["metadata"]["namespace"]
+            kept, namespace = one.kept, one.namespace
             rows = [told.decode(text) for text in (await firings.read(api, name, namespace)).values()]
-            chosen = {labels.NAME: name, labels.KIND: cron_job.SCHEDULE}
-            jobs = await api.list(JOB, namespace, labels=chosen)
+            jobs = await api.list(JOB, namespace, labels=chosen(name))
             async with open_site(self.parts, replace(self.where, namespace=namespace)) as site:
-                runs = await site.records.runs(kept_of(one).definition.pipeline)
+                runs = await site.records.runs(kept.definition.pipeline)
                 states = {run.run: State(str(await state_of(site, run))) for run in runs}
-            seen = Told(kept=kept_of(one), rows=rows, jobs=jobs, runs=runs, states=states)
+            seen = Told(kept=kept, rows=rows, jobs=jobs, runs=runs, states=states)
             return accounted(seen, now=time.time(), limit=limit)
 
         return self._with(work)
@@ -109,16 +127,15 @@ class SchedulesInCluster:
     def run_now(self, name: str) -> Firing:
         async def work(api: Api) -> Firing:
             one = await self._one(api, name)
-            definition, namespace = kept_of(one).definition, one["metadata"]["namespace"]
+            definition, namespace = one.kept.definition, one.namespace
             async with open_site(self.parts, replace(self.where, namespace=namespace)) as site:
-                known = await site.records.runs(definition.pipeline, limit=1)
-                held = await site.holder(definition.pipeline) if known else None
+                held = await in_progress(site, definition.pipeline)
             if held is not None:
                 raise BusyError(
                     f"pipeline {definition.pipeline} is busy: run {held.run} ({held.who}) is in progress",
                     hint=f"wait for its end, or stop it: bodywork stop {definition.pipeline}",
                 )
-            job = cron_job.job_now(one, int(time.time()))
+            job = cron_job.job_now(one.cron_jobs[0], int(time.time()))
             await api.create(job)
             return Order(definition=definition, namespace=namespace, job=job["metadata"]["name"]).firing
 
@@ -135,20 +152,21 @@ class SchedulesInCluster:
 
     def delete(self, name: str) -> None:
         async def work(api: Api) -> None:
-            one = await self._one(api, name)
-            namespace = one["metadata"]["namespace"]
-            await api.delete(CRON_JOB, name, namespace)
-            await api.delete(CONFIG_MAP, firings.name_of(name), namespace)
-            chosen = {labels.NAME: name, labels.KIND: cron_job.SCHEDULE, labels.MANAGED_BY: labels.MANAGER}
-            for secret in await api.list(SECRET, namespace, labels=chosen):
-                await api.delete(SECRET, secret["metadata"]["name"], namespace)
+            found = await self._one(api, name)
+            for one in found.cron_jobs:
+                await api.delete(CRON_JOB, one["metadata"]["name"], found.namespace)
+            await api.delete(CONFIG_MAP, firings.name_of(name), found.namespace)
+            for secret in await api.list(SECRET, found.namespace, labels=chosen(name)):
+                await api.delete(SECRET, secret["metadata"]["name"], found.namespace)
 
         self._with(work)
 
     def logs(self, name: str, *, follow: bool, show: Callable[[Chunk], None]) -> Firing:
         deadline = time.monotonic() + PATIENCE
         while True:
-            fired = [one for one in self.firings(name, 20) if one.run or one.state is State.FAILED]
+            known = self.firings(name, 20)
+            awaited = [one for one in known if follow and not one.state.ended]
+            fired = [one for one in known if one.run or one.state is State.FAILED or one in awaited]
             if not fired:
                 raise NotFoundError(
                     f"schedule {name} has not fired yet", hint=f"fire it: bodywork schedule run-now {name}"
@@ -184,34 +202,32 @@ class SchedulesInCluster:
 
     def _suspend(self, name: str, since: float | None) -> None:
         async def work(api: Api) -> None:
-            one = await self._one(api, name)
+            found = await self._one(api, name)
             marks: dict[str, str | None] = {cron_job.PAUSED: None if since is None else f"{since:.3f}"}
             if since is None:
                 marks[cron_job.SINCE] = f"{time.time():.3f}"
-                passed = while_paused(kept_of(one))
-                await firings.write(api, name, one["metadata"]["namespace"], passed)
+                await firings.write(api, name, found.namespace, while_paused(found.kept))
             change = {"metadata": {"annotations": marks}, "spec": {"suspend": since is not None}}
-            await api.patch(CRON_JOB, name, one["metadata"]["namespace"], change)
+            for one in found.cron_jobs:
+                await api.patch(CRON_JOB, one["metadata"]["name"], found.namespace, change)
 
         self._with(work)
 
-    async def _all(self, api: Api) -> list[Object]:
-        chosen = {labels.MANAGED_BY: labels.MANAGER, labels.KIND: cron_job.SCHEDULE}
+    async def _all(self, api: Api) -> list[Placed]:
         try:
-            found = await api.list(CRON_JOB, self.where.namespace, labels=chosen)
+            return placed(await api.list(CRON_JOB, self.where.namespace, labels=chosen()))
         except ForbiddenError as error:
             if self.where.namespace is not None:
                 raise
             raise ForbiddenError(error.message, hint="name the namespace: --namespace NAME") from error
-        return sorted(found, key=lambda one: str(one["metadata"]["name"]))
 
-    async def _one(self, api: Api, name: str) -> Object:
+    async def _one(self, api: Api, name: str) -> Placed:
         every = await self._all(api)
-        found = [one for one in every if one["metadata"]["name"] == name]
+        found = [one for one in every if one.name == name]
         if not found:
-            raise not_there(name, [str(one["metadata"]["name"]) for one in every])
+            raise not_there(name, [one.name for one in every])
         if len(found) > 1:
-            places = ", ".join(one["metadata"]["namespace"] for one in found)
+            places = ", ".join(one.namespace for one in found)
             raise UsageError(
                 f"several namespaces have a schedule {name}: {places}", hint="name one: --namespace"
             )

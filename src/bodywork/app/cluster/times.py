@@ -114,7 +114,7 @@ def _waiting(told: Told, jobs: Mapping[str, Object], known: set[str]) -> Iterato
     name = told.kept.definition.name
     for job in jobs.values():
         its = str(job["metadata"]["name"])
-        if its in known or failed(job) or complete(job):
+        if its in known or failed(job) or complete(job) or cron_job.is_look(name, its):
             continue
         due, asked = cron_job.due_of(name, its)
         row = unfired(told.kept, due, State.WAITING, "its pod has not begun yet", due)

@@ -20,7 +20,7 @@ from bodywork.app.where import Where
 from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.process import identity
 from bodywork.schedule.definition import Definition
-from bodywork.schedule.firing import Cause, Firing, State
+from bodywork.schedule.firing import Cause, Firing, State, could_not_begin
 from bodywork.spec.model import Overlap
 
 
@@ -58,10 +58,7 @@ def _deploy(parts: Parts, definition: Definition, firing: Firing, watcher: Watch
 
 
 def _failed_before(parts: Parts, firing: Firing) -> bool:
-    """Whether the time before could not begin a run: that all is well again has to be told then."""
-    before = [one for one in parts.book.firings(firing.schedule) if one.number < firing.number]
-    tried = [one for one in before if one.state not in (State.SKIPPED, State.MISSED, State.CANCELLED)]
-    return bool(tried) and tried[0].state is State.FAILED and not tried[0].run
+    return could_not_begin(one for one in parts.book.firings(firing.schedule) if one.number < firing.number)
 
 
 def request_of(definition: Definition, firing: Firing, *, wait: bool = False) -> Request:

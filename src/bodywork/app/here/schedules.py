@@ -37,8 +37,8 @@ class SchedulesHere:
         self._parts = parts
         self._book = parts.book
 
-    def refuse(self, definition: Definition) -> None:
-        pass
+    def suited(self, definition: Definition) -> Definition:
+        return definition
 
     def put(self, definition: Definition, tip: str) -> Kept | None:
         before = self._book.put(definition, now=time.time(), tip=tip)

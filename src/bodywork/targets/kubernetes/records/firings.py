@@ -1,16 +1,25 @@
 """What became of the times of a schedule, in one ConfigMap: a key for each, so that pods that write at
-the same time do not get into each other's way.
+the same time do not get into each other's way. Annotations tell of the branch that is looked at.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 
 from bodywork.errors import NotFoundError
 from bodywork.spec.model import Project
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.client.answers import ConflictError
 from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
-from bodywork.targets.kubernetes.kinds import CONFIG_MAP
+from bodywork.targets.kubernetes.kinds import CONFIG_MAP, Object
 from bodywork.targets.kubernetes.manifests.cron_job import SCHEDULE, marks
+
+TIP = f"{labels.PREFIX}tip"
+"""Annotation: the commit at which the branch was last seen."""
+
+TROUBLE = f"{labels.PREFIX}trouble"
+"""Annotation: why it could not be looked at."""
 
 MOST = 400
 """Firings that are kept: a third of what a ConfigMap can hold."""
@@ -22,24 +31,72 @@ def name_of(schedule: str) -> str:
 
 async def read(api: Api, schedule: str, namespace: str) -> Mapping[str, str]:
     """Documents by key; keys sort by time."""
-    found = await api.get(CONFIG_MAP, name_of(schedule), namespace)
-    return (found or {}).get("data") or {}
+    return documents_of(await book(api, schedule, namespace) or {})
 
 
-async def make(api: Api, project: Project, schedule: str, namespace: str) -> None:
-    """An empty one, if there is none yet."""
+async def book(api: Api, schedule: str, namespace: str) -> Object | None:
+    """All that is written of a schedule; None when it is gone."""
+    return await api.get(CONFIG_MAP, name_of(schedule), namespace)
+
+
+def documents_of(found: Object) -> Mapping[str, str]:
+    return found.get("data") or {}
+
+
+def said_of(found: Object, what: str) -> str:
+    """What an annotation says; "" where there is none."""
+    return str((found["metadata"].get("annotations") or {}).get(what, ""))
+
+
+async def make(api: Api, project: Project, schedule: str, namespace: str, tip: str | None) -> None:
+    """An empty one, if there is none yet; its branch is at `tip` (None: as it is known already)."""
     metadata = {"name": name_of(schedule), "namespace": namespace, "labels": marks(project, schedule)}
-    try:
+    with contextlib.suppress(AlreadyThereError):
         await api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
-    except AlreadyThereError:
-        return
+    seen = {} if tip is None else {TIP: tip}
+    await say(api, schedule, namespace, {**seen, TROUBLE: None})
 
 
-async def write(api: Api, schedule: str, namespace: str, documents: Mapping[str, str]) -> None:
-    """Add or change some, and let the oldest go. Nothing is written when the schedule is gone."""
-    known = sorted({*await read(api, schedule, namespace), *documents})
-    change: dict[str, str | None] = {**documents, **dict.fromkeys(known[:-MOST])}
+async def write(
+    api: Api, schedule: str, namespace: str, documents: Mapping[str, str], *, tip: str | None = None
+) -> None:
+    """Add or change some, and let the oldest go. Nothing is written when the schedule is gone.
+
+    With `tip`, that is what the branch was seen at, in the same moment.
+    """
+    change = _change(await read(api, schedule, namespace), documents)
+    if tip is not None:
+        change["metadata"] = {"annotations": {TIP: tip}}
+    with contextlib.suppress(NotFoundError):
+        await api.patch(CONFIG_MAP, name_of(schedule), namespace, change)
+
+
+async def say(api: Api, schedule: str, namespace: str, said: Mapping[str, str | None]) -> None:
+    """Write annotations, None to take one away; nothing when the schedule is gone."""
+    with contextlib.suppress(NotFoundError):
+        change = {"metadata": {"annotations": dict(said)}}
+        await api.patch(CONFIG_MAP, name_of(schedule), namespace, change)
+
+
+async def claim(api: Api, found: Object, tip: str, documents: Mapping[str, str]) -> bool:
+    """Write that the branch was seen at `tip`, together with what that leads to.
+
+    False, unless an answer was lost, means that nothing is written: something has been since `found`
+    was read, or the schedule is gone.
+    """
+    metadata = found["metadata"]
+    change = _change(documents_of(found), documents)
+    change["metadata"] = {
+        "resourceVersion": metadata["resourceVersion"],
+        "annotations": {TIP: tip, TROUBLE: None},
+    }
     try:
-        await api.patch(CONFIG_MAP, name_of(schedule), namespace, {"data": change})
-    except NotFoundError:
-        return
+        await api.patch(CONFIG_MAP, metadata["name"], metadata["namespace"], change)
+    except (ConflictError, NotFoundError):
+        return False
+    return True
+
+
+def _change(there: Mapping[str, str], documents: Mapping[str, str]) -> Object:
+    known = sorted({*there, *documents})
+    return {"data": {**documents, **dict.fromkeys(known[:-MOST])}}

@@ -124,11 +124,11 @@ class ClusterRecords:
                 await self._index.delete(main)
                 self._writers.pop(run_objects.run_of(main), None)
 
-    async def trim(self, pipeline: str, keep: int = 20) -> list[str]:
+    async def trim(self, pipeline: str, keep: int = 20, *, among: Collection[str] | None = None) -> list[str]:
         """Delete the records of runs that are not needed any more; gives back their ids.
 
-        They are beyond the newest `keep`, have ended, and made nothing that is needed by a release
-        that can be gone back to, or by a later run of chosen stages.
+        They are beyond the newest `keep`, of `among` if that is given, have ended, and made
+        nothing that is needed by a release that can be gone back to, or by a later run of chosen stages.
         """
         mains = {run_objects.run_of(main): main for main in await self._index.all(pipeline)}
         known = [await self._index.now(main) for main in mains.values()]
@@ -139,7 +139,7 @@ class ClusterRecords:
 
         releases = _newest_first([release for _, release in known])
         records = [record for record, _ in known]
-        going = await retention.dispensable(records, releases, keep, outputs)
+        going = await retention.dispensable(records, releases, keep, outputs, among)
         for record in going:
             await self._index.delete(mains[record.run])
             self._writers.pop(record.run, None)

@@ -7,7 +7,7 @@ kept as well. So are the days of the newest back-fill: they tell which of them n
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from bodywork.run.events import Event, StageEnded
 from bodywork.run.ledger import Release, RunRecord
@@ -25,13 +25,19 @@ async def dispensable(
     releases: Sequence[Release],
     keep: int,
     outputs: Callable[[RunRecord], Awaitable[Outputs]],
+    among: Collection[str] | None = None,
 ) -> list[RunRecord]:
     """The runs beyond the newest `keep` that nothing needs. All are newest first.
 
-    `outputs` tells what a run has made; it is asked only when there is anything to decide.
+    With `among`, none but these go. `outputs` tells what a run has made; it is asked only when there is
+    anything to decide.
     """
     lasting = {release.run for release in releases[:RELEASES]} | _of_newest_backfill(records)
-    spare = [record for record in records[keep:] if record.state.ended and record.run not in lasting]
+    spare = [
+        record
+        for record in records[keep:]
+        if record.state.ended and record.run not in lasting and (among is None or record.run in among)
+    ]
     if not spare:
         return []
     wanted = {
