@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -35,6 +36,18 @@ def namespace(kubeconfig: Path) -> Iterator[str]:
     """A fresh namespace; at the end all that is in it goes with it."""
     with new_namespace() as name:
         yield name
+
+
+@pytest.fixture
+def reachable() -> str:
+    """An address of this machine that pods reach."""
+    address = os.environ.get("BODYWORK_TEST_HOST", "10.250.0.1")
+    with socket.socket() as free:
+        try:
+            free.bind((address, 0))
+        except OSError:
+            pytest.skip(f"{address} is not of this machine: set BODYWORK_TEST_HOST to one that pods reach")
+    return address
 
 
 @pytest.fixture

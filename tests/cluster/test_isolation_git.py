@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,9 +17,6 @@ from ground import Ground
 from tool import Answer, Tool
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-HOST = os.environ.get("BODYWORK_TEST_HOST", "10.250.0.1")
-"""An address of this machine that pods reach."""
 
 ONE = "stages:\n  one: {run: one.py}\n"
 LOOK = """
@@ -40,17 +35,10 @@ print("key", "OPENSSH " + "PRIVATE" in texts, "fetch", "BODYWORK_FETCH" in first
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[sshd.SshServer]:
+def server(tmp_path: Path, reachable: str) -> Iterator[sshd.SshServer]:
     if why := sshd.missing():
         pytest.skip(why)
-    with socket.socket() as free:
-        try:
-            free.bind((HOST, 0))
-        except OSError:
-            pytest.skip(
-                f"{HOST} is no address of this machine: set BODYWORK_TEST_HOST to one that pods reach"
-            )
-    with sshd.running(tmp_path / "sshd", HOST) as running:
+    with sshd.running(tmp_path / "sshd", reachable) as running:
         yield running
 
 

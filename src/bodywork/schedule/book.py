@@ -60,13 +60,13 @@ class Book:
         """Make or change a schedule; returns what it was before.
 
         Times before `now` are nothing to a new one, nor to one whose times have changed; nor are pushes
-        to one whose ref is another.
+        to one whose ref is another, or was not looked at.
         """
         before = next((one for one in self.kept() if one.definition.name == definition.name), None)
         last = now
         if before is not None and same_times(before.definition, definition):
             last = before.last
-        if before is not None and same_ref(before.definition, definition):
+        if before is not None and looked_at(before.definition, definition):
             tip = before.tip
         values = (definition.pipeline, definition.encode(), last, tip, definition.name)
         with self._database.writing() as db:
@@ -234,9 +234,10 @@ def same_times(before: Definition, after: Definition) -> bool:
     return (before.rule.cron, before.rule.timezone) == (after.rule.cron, after.rule.timezone)
 
 
-def same_ref(before: Definition, after: Definition) -> bool:
-    """Whether two definitions look at the same branch."""
-    return (before.repository, before.ref) == (after.repository, after.ref)
+def looked_at(before: Definition, after: Definition) -> bool:
+    """Whether the branch of a definition was looked at already, for the one before it."""
+    looked = before.rule.on_push is not None
+    return looked and (before.repository, before.ref) == (after.repository, after.ref)
 
 
 def _gathered(decisions: Sequence[Decision]) -> list[Decision]:

@@ -180,6 +180,13 @@ def test_a_change_of_times_forgets_what_was_due_and_any_other_does_not(books: Ca
     assert book.get("iris").last == 300.0
 
 
+def test_what_was_pushed_before_anybody_looked_is_not_run(books: Callable[[], Book]) -> None:
+    book = books()
+    book.put(replace(NIGHTLY, rule=replace(NIGHTLY.rule, on_push=None)), now=1.0, tip="a")
+    book.put(NIGHTLY, now=2.0, tip="b")
+    assert book.get("iris").tip == "b"
+
+
 def test_what_is_not_there_is_named_with_what_may_have_been_meant(books: Callable[[], Book]) -> None:
     book = books()
     with pytest.raises(NotFoundError, match=r"there is no schedule iriss$"):

@@ -14,7 +14,7 @@ from bodywork.app.parts import Parts
 from bodywork.errors import UsageError
 from bodywork.git.location import parse
 from bodywork.schedule import told
-from bodywork.schedule.book import Kept, same_ref, same_times
+from bodywork.schedule.book import Kept, looked_at, same_times
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import State
 from bodywork.spec.model import Project
@@ -82,8 +82,7 @@ def unseen(before: Kept | None, after: Definition, tip: str) -> str | None:
 
     What was pushed before anybody looked at the branch is not run.
     """
-    looked = before is not None and before.definition.rule.on_push is not None
-    return None if before is not None and looked and same_ref(before.definition, after) else tip
+    return None if before is not None and looked_at(before.definition, after) else tip
 
 
 def chosen(*names: str) -> str:

@@ -57,8 +57,7 @@ def fire_in_cluster(ours: Mapping[str, str], order: Order, watcher: Watcher, git
 
 def _pushed(parts: Parts, order: Order, access: GitAccess) -> Firing | None:
     repository, ref = order.definition.repository, order.definition.ref
-    git = git_for(parts, access, repository)
-    return asyncio.run(claimed(parts, order, lambda: git.tip(repository, ref)))
+    return asyncio.run(claimed(parts, order, lambda: git_for(parts, access, repository).tip(repository, ref)))
 
 
 def _fire(parts: Parts, order: Order, firing: Firing, access: GitAccess, watcher: Watcher) -> State:
