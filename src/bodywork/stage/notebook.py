@@ -195,8 +195,8 @@ class Kernel:
         self._client: "Any" = jupyter_client.BlockingKernelClient(connection_file=file)
         self._client.load_connection_file()
         # A kernel drops what a slow reader has no room for: take in all of it, however much there is.
-        zmq: "Any" = importlib.import_module("zmq")
-        self._client.context.setsockopt(zmq.RCVHWM, 0)
+        self._zmq: "Any" = importlib.import_module("zmq")
+        self._client.context.setsockopt(self._zmq.RCVHWM, 0)
         self._client.start_channels(stdin=False, hb=False)
 
     def wait(self) -> None:
@@ -233,10 +233,15 @@ class Kernel:
                 self._process.send_signal(signal.SIGINT)
             if message is None and self._process.poll() is not None:
                 return
-            if message is None and not deadline and self._client.shell_channel.msg_ready():
+            if message is None and not deadline and self._replied():
                 deadline = time.monotonic() + SILENCE
             if deadline and time.monotonic() > deadline:
                 return
+
+    def _replied(self) -> bool:
+        """A reply has come. The channel's own `msg_ready` is a coroutine in jupyter_client 7."""
+        events: int = self._client.shell_channel.socket.getsockopt(self._zmq.EVENTS)
+        return bool(events & self._zmq.POLLIN)
 
     def reply(self, request: str, where: str) -> "Dict[str, Any]":
         """The answer to a request that is done."""

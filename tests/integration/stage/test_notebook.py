@@ -18,6 +18,7 @@ from .conftest import PATIENCE, STAGE, Environment, Processes, interpreter, make
 pytestmark = [pytest.mark.network, pytest.mark.slow]
 
 RUNNER = str(STAGE / "notebook.py")
+SILENCE = 5  # seconds that the runner waits for a cell's last output
 Cells = Sequence[str]
 
 
@@ -151,6 +152,14 @@ def wait_for(condition: Callable[[], object], processes: Processes) -> None:
     while not condition():
         assert time.monotonic() < deadline, processes.output
         time.sleep(0.02)
+
+
+def test_a_cell_may_be_silent_for_long(kernels: Environment, tmp_path: Path) -> None:
+    """As a model's training often is, before it prints its score."""
+    notebook = write(tmp_path / "n.ipynb", f"import time\ntime.sleep({SILENCE + 2})\nprint('score')", "1")
+    done = run(kernels, notebook)
+    assert (done.returncode, done.stdout) == (0, "score\n1\n")
+    assert done.stderr == "[cell 1/2]\n[cell 2/2]\n"
 
 
 @pytest.mark.parametrize("whom", ["runner", "group"])
