@@ -68,6 +68,8 @@ def test_a_push_is_claimed_once_and_after_a_run_in_progress(ground: Ground) -> N
     assert look(ground, "1", PUSHED) is None, "the run that was begun is in progress"
     wait_for(lambda: ground.status()["state"] == "succeeded", seconds=120, every=1.0)
     assert look(ground, "2", SEEN) is None
+    # The run has ended before its controller has let go of the pipeline, which is in progress until then.
+    wait_for(lambda: look(ground, "3", PUSHED), seconds=30, every=0.5)
     push = look(ground, "3", PUSHED)
     assert push is not None and push.cause == "push" and push.state is State.RUNNING
 
