@@ -8,8 +8,9 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from bodywork.app.secret_users import secret_users
 from bodywork.errors import ForbiddenError, NotFoundError
-from bodywork.spec.model import Project, Stage
+from bodywork.spec.model import Project
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import SECRET, Object
 from bodywork.targets.kubernetes.manifests.route import takes_prefix_off
@@ -42,7 +43,7 @@ async def missing_keys(api: Api, project: Project, place: Place, only: Collectio
     `on_failure` is one of the stages: its secret must not be missing when it counts. Returns
     sentences about what could not be looked at. Raises NotFoundError.
     """
-    users = _users(project, only)
+    users = secret_users(project, only)
     names = {secret: secret_name(project, secret) for secret, _ in sorted(users)}
     try:
         found = {secret: await api.get(SECRET, name, place.namespace) for secret, name in names.items()}
@@ -90,19 +91,6 @@ async def unpublished(api: Api, project: Project, settings: Settings) -> list[st
     """That the services of an old project are not published, where the cluster cannot do it."""
     lacking = await Routes(api=api, settings=settings).lacks(project) if takes_prefix_off(project) else ""
     return [f"its services can be reached from within the cluster only: {lacking}"] if lacking else []
-
-
-def _users(project: Project, only: Collection[str] | None) -> dict[tuple[str, str], list[str]]:
-    stages: list[Stage] = [stage for stage in project.stages if only is None or stage.name in only]
-    stages += [project.on_failure] if project.on_failure else []
-    users: dict[tuple[str, str], list[str]] = {}
-    for stage in stages:
-        for named in stage.secrets:
-            users.setdefault((named.secret, named.variable), []).append(stage.name)
-    for webhook in project.notify:
-        if webhook.secret:
-            users.setdefault((webhook.secret, webhook.key), []).append("notify")
-    return users
 
 
 def _keys(secret: Object | None) -> set[str]:

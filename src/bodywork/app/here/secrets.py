@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Collection, Mapping
 
 from bodywork.app.parts import Parts
+from bodywork.app.secret_users import secret_users
 from bodywork.errors import NotFoundError
 from bodywork.secret import Entry, set_command
 from bodywork.spec.model import Project
@@ -17,20 +18,10 @@ Key = tuple[str, str]
 def require(parts: Parts, project: Project, only: Collection[str] | None = None) -> None:
     """See that the stages can have their secrets, before anything runs.
 
-    `on_failure` is one of them: its secret must not be missing when it counts. `only` names the
-    stages of the workflow that will run (None: all). Raises NotFoundError, and UsageError for
-    values that others can read.
+    `only` names the stages of the workflow that will run (None: all). Raises NotFoundError, and
+    UsageError for values that others can read.
     """
-    stages = [stage for stage in project.stages if only is None or stage.name in only]
-    stages += [project.on_failure] if project.on_failure else []
-    group = project.secrets_group
-    users: dict[Key, list[str]] = {}
-    for stage in stages:
-        for named in stage.secrets:
-            users.setdefault((named.secret, named.variable), []).append(stage.name)
-    for webhook in project.notify:
-        if webhook.secret:
-            users.setdefault((webhook.secret, webhook.key), []).append("notify")
+    group, users = project.secrets_group, secret_users(project, only)
     missing = [key for key in users if not parts.secrets.has(*key, group)]
     if missing:
         raise _missing(parts.secrets.entries(), project, {key: users[key] for key in missing})
