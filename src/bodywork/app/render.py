@@ -14,6 +14,7 @@ from typing import Any
 
 from bodywork.app.checkout import Checkout
 from bodywork.app.cluster.platform import platform_for
+from bodywork.app.cluster.settings import settings_of
 from bodywork.app.deploy import Request, check_out_request, lock_all
 from bodywork.app.execution import Watcher, record_of
 from bodywork.app.parts import Parts
@@ -42,7 +43,7 @@ def render(parts: Parts, request: Request, watcher: Watcher) -> list[dict[str, A
         return await lock_all(parts, request, checkout, tree, watcher, platform_for(())), tree
 
     locks, tree = asyncio.run(work())
-    settings = _settings(parts, request, checkout)
+    settings = settings_of(parts, request.where, checkout.project, otherwise=DEFAULT)
     planned = _plan(checkout, locks, settings)
     record = replace(record_of(planned, "deploy"), started=checkout.commit.date().timestamp())
     source = gather(tree / planned.source.folder, _distinct(locks.values()))
@@ -53,17 +54,6 @@ def render(parts: Parts, request: Request, watcher: Watcher) -> list[dict[str, A
         *first(record, planned, settings.namespace, key=RENDERED),
         *controller(planned, settings, variables={}),
     ]
-
-
-def _settings(parts: Parts, request: Request, checkout: Checkout) -> Settings:
-    where = request.where
-    return Settings.of(
-        checkout.project,
-        parts.ours,
-        namespace=where.namespace or checkout.project.cluster.namespace or DEFAULT,
-        image=where.image,
-        store_image=where.store_image,
-    )
 
 
 def _plan(checkout: Checkout, locks: Mapping[str, Lock], settings: Settings) -> Plan:

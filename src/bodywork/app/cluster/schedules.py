@@ -22,6 +22,7 @@ from bodywork.app.cluster.cron import (
 )
 from bodywork.app.cluster.order import Order
 from bodywork.app.cluster.pushes import in_progress
+from bodywork.app.cluster.settings import settings_of
 from bodywork.app.cluster.times import Told, accounted
 from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
@@ -43,7 +44,6 @@ from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.manifests.every import whole_minutes
 from bodywork.targets.kubernetes.provisions import ensure_namespace
 from bodywork.targets.kubernetes.records import firings
-from bodywork.targets.kubernetes.settings import Settings
 
 T = TypeVar("T")
 POLL = 1.0
@@ -79,7 +79,7 @@ class SchedulesInCluster:
         assert project is not None
 
         async def work(api: Api) -> Kept | None:
-            settings = self._settings(project)
+            settings = settings_of(self.parts, self.where, project)
             namespace = settings.namespace
             await ensure_namespace(api, project, settings)
             names = (definition.name, cron_job.push_name(definition.name))
@@ -232,16 +232,6 @@ class SchedulesInCluster:
                 f"several namespaces have a schedule {name}: {places}", hint="name one: --namespace"
             )
         return found[0]
-
-    def _settings(self, project: Project) -> Settings:
-        where = self.where
-        return Settings.of(
-            project,
-            self.parts.ours,
-            namespace=where.namespace,
-            image=where.image,
-            store_image=where.store_image,
-        )
 
     def _with(self, work: Callable[[Api], Awaitable[T]]) -> T:
         async def call() -> T:

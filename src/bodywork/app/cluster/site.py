@@ -22,6 +22,7 @@ from bodywork.app.cluster.check import (
 from bodywork.app.cluster.git_key import files_for_pods
 from bodywork.app.cluster.logs import ClusterLogs
 from bodywork.app.cluster.platform import platform_of
+from bodywork.app.cluster.settings import settings_of
 from bodywork.app.cluster.stop import Stopping
 from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
@@ -231,14 +232,7 @@ class ClusterSite:
         return self._projects[pipeline]
 
     def _settings(self, project: Project) -> Settings:
-        where = self._where
-        return Settings.of(
-            project,
-            self._parts.ours,
-            namespace=where.namespace,
-            image=where.image,
-            store_image=where.store_image,
-        )
+        return settings_of(self._parts, self._where, project)
 
     async def _make_namespace(self, pipeline: str) -> None:
         """The lease and the record are in it; it is deleted with the pipeline if it was made for it."""
