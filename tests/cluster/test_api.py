@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from bodywork.app.cluster.platform import platform_for, platform_of
 from bodywork.errors import (
     ForbiddenError,
     InvalidError,
@@ -144,6 +145,7 @@ async def test_a_list_comes_whole_and_says_what_its_items_are(api: Api, namespac
     one = await api.list(CONFIG_MAP, namespace, fields="metadata.name=many-0007")
     assert [item["metadata"]["name"] for item in one] == ["many-0007"]
     assert len(await api.list(CONFIG_MAP, labels="test=yes")) >= len(names)
+    assert len(await api.list(CONFIG_MAP, namespace, labels={"test": "yes"}, most=3)) == 3
 
 
 async def test_a_watch_tells_what_is_there_and_what_happens(api: Api, namespace: str) -> None:
@@ -211,6 +213,12 @@ async def test_what_the_user_may_do(api: Api, nobody: Api, namespace: str) -> No
         await nobody.list(NODE)
     with pytest.raises(ForbiddenError, match=r"may not watch|may not list"):
         await anext(nobody.watch(POD, namespace))
+
+
+async def test_the_platform_is_that_of_the_nodes(api: Api, nobody: Api) -> None:
+    architectures = {node["status"]["nodeInfo"]["architecture"] for node in await api.list(NODE)}
+    assert await platform_of(api) == platform_for(architectures)
+    assert await platform_of(nobody) == platform_for(())
 
 
 async def test_what_the_cluster_knows(api: Api) -> None:

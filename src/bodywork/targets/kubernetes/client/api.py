@@ -106,9 +106,10 @@ class Api:
         *,
         labels: Mapping[str, str] | str = "",
         fields: str = "",
+        most: int | None = None,
     ) -> list[Object]:
-        """Of one namespace; None: of all, or of a kind that is in none."""
-        return (await self._asking.listed(kind, namespace, _selection(labels, fields))).items
+        """Of one namespace; None: of all, or of a kind that is in none. No more than `most`, whichever."""
+        return (await self._asking.listed(kind, namespace, _selection(labels, fields), most=most)).items
 
     async def apply(self, obj: Object, *, force: bool = True, dry_run: bool = False) -> Object:
         """Server-side apply. Not `force`: ConflictError where others hold a field. Raises InvalidError,

@@ -89,9 +89,12 @@ class Asking:
         selection: Mapping[str, str],
         *,
         patience: float | None = None,
+        most: int | None = None,
     ) -> Listed:
-        """All pages. When the next one has expired meanwhile, all begins anew, in one piece."""
-        params = {**selection, "limit": _PAGE}
+        """All pages, or one with `most` of them. When the next one has expired meanwhile, all begins anew, in
+        one piece.
+        """
+        params = {**selection, "limit": _PAGE if most is None else str(most)}
         items: list[Object] = []
         while True:
             answer = await self.answer("GET", kind.path(namespace), params, patience=patience)
@@ -104,6 +107,6 @@ class Asking:
             found = page["items"] or []
             items += ({"apiVersion": kind.api_version, "kind": kind.kind, **item} for item in found)
             following = page["metadata"].get("continue")
-            if not following:
+            if not following or most is not None:
                 return Listed(items=items, version=page["metadata"]["resourceVersion"])
             params = {**selection, "limit": _PAGE, "continue": following}
