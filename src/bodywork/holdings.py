@@ -108,9 +108,5 @@ class Holdings:
             with self._database.writing() as db:
                 db.execute("INSERT OR IGNORE INTO stores VALUES (?)", (address,))
 
-    def forget_store(self, address: str) -> None:
-        with self._database.writing() as db:
-            db.execute("DELETE FROM stores WHERE address = ?", (address,))
-
     def stores(self) -> list[str]:
         return [address for (address,) in self._database.read("SELECT address FROM stores ORDER BY rowid")]

@@ -21,6 +21,7 @@ from bodywork.errors import BusyError, ForbiddenError, NotFoundError, Unreachabl
 from bodywork.run.events import Event, RunEnded, RunStarted, StageEnded, StagePrepared, StageStarted
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
+from bodywork.run.retention import Policy
 from bodywork.run.states import RunState, StageState
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, ROLE, ROLE_BINDING, SECRET, SERVICE_ACCOUNT
@@ -384,9 +385,9 @@ async def test_runs_that_nothing_needs_are_trimmed(here: ClusterRecords, api: Ap
             await here.add(planned.run, ended(9.0), release=a_release(planned, 9.0, "file:old"))
         elif number != 2:
             await here.add(planned.run, ended(9.0, RunState.FAILED))
-    assert await here.trim("iris", keep=2) == ["run-3", "run-1"]
+    assert await here.trim("iris", Policy(keep=2)) == ["run-3", "run-1"]
     assert [record.run for record in await here.runs("iris")] == ["run-5", "run-4", "run-2", "run-0"]
-    assert await here.trim("iris", keep=2) == []
+    assert await here.trim("iris", Policy(keep=2)) == []
     for _ in range(100):
         names = everything(await api.list(CONFIG_MAP, namespace, labels="bodywork/record"))
         if len(names) == 8:

@@ -60,7 +60,7 @@ def command(
     """Forget old runs of PIPELINE, or of all, and free what nothing reaches any more.
 
     What goes: their records, logs and artifacts. What stays: runs in progress, what services
-    serve, the newest 10 releases with all that they read, and the newest of each output.
+    serve, the newest 10 different releases with all that they read, and the newest of each output.
     """
     from dataclasses import replace
 

@@ -22,12 +22,16 @@ Made = Mapping[tuple[str, str], str]
 class Policy:
     """Forgotten may be what is beyond the newest `keep` runs and has ended `older_than` seconds ago.
 
-    `releases`, counted from the newest, can be gone back to however old they are.
+    `releases`, different ones counted from the newest, can be gone back to however old they are.
     """
 
     keep: int = 20
     older_than: float = 0.0
     releases: int = 10
+
+
+TOO_MANY = Policy(keep=1, releases=2)
+"""For runs beyond those that somebody wants to keep: what serves stays, and what `rollback` goes back to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,8 +52,9 @@ class Past:
 
 def spare(past: Past, policy: Policy, now: float) -> list[RunRecord]:
     """The runs that may be forgotten."""
-    wanted = set(past.serving).union(*(inputs_of(one) for one in past.releases[: policy.releases]))
-    lasting = _lasting(past, policy, now)
+    releases = different(past.releases)[: policy.releases]
+    wanted = set(past.serving).union(*(inputs_of(one) for one in releases))
+    lasting = _lasting(past, policy, now) | {release.run for release in releases}
     while True:
         kept, more = _walk(past, lasting, wanted)
         if more <= wanted:
@@ -62,12 +67,20 @@ def inputs_of(release: Release) -> set[str]:
     return {digest for inputs in release.services.values() for digest in inputs.values()}
 
 
+def different(releases: Sequence[Release]) -> list[Release]:
+    """The newest one of those that are alike: `rollback` passes over what is just what runs."""
+    found: dict[str, Release] = {}
+    for release in releases:
+        services = {name: sorted(inputs.items()) for name, inputs in sorted(release.services.items())}
+        found.setdefault(f"{release.commit} {services}", release)
+    return list(found.values())
+
+
 def _lasting(past: Past, policy: Policy, now: float) -> set[str]:
     """The runs that stay whatever they have made."""
     young = [r.run for r in past.records if now - (r.ended or r.started) < policy.older_than]
     newest = [record.run for record in past.records[: max(1, policy.keep)]]
-    released = [release.run for release in past.releases[: policy.releases]]
-    return {*young, *newest, *released, *past.in_use, *_newest_backfill(past.records)}
+    return {*young, *newest, *past.in_use, *_newest_backfill(past.records)}
 
 
 def _walk(past: Past, lasting: Set[str], wanted: Set[str]) -> tuple[set[str], set[str]]:

@@ -11,7 +11,7 @@ be started by as many agents as there are, and runs once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -68,3 +68,8 @@ def could_not_begin(earlier: Iterable[Firing]) -> bool:
     untried = (State.SKIPPED, State.MISSED, State.CANCELLED)
     last = next((one for one in earlier if one.state not in untried), None)
     return last is not None and last.state is State.FAILED and not last.run
+
+
+def runs_beyond(firings: Sequence[Firing], keep: int) -> set[str]:
+    """The runs of a schedule but for the newest `keep`, of whose firings the newest comes first."""
+    return set([firing.run for firing in firings if firing.run and firing.state.ended][keep:])

@@ -11,7 +11,6 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bodywork.app.cluster.cron import placed, refuse_taken, unseen
-from bodywork.app.cluster.firing import old_runs
 from bodywork.app.cluster.order import Order, run_of
 from bodywork.app.cluster.pushes import left, own
 from bodywork.app.cluster.times import Told, accounted
@@ -21,7 +20,7 @@ from bodywork.run.states import RunState
 from bodywork.schedule import told
 from bodywork.schedule.book import Kept
 from bodywork.schedule.definition import Definition
-from bodywork.schedule.firing import Cause, Firing, State
+from bodywork.schedule.firing import Cause, Firing, State, runs_beyond
 from bodywork.spec.cron import Cron
 from bodywork.spec.model import Missed, Overlap, Project, Schedule
 from bodywork.spec.read import read
@@ -198,7 +197,7 @@ def test_a_push_whose_pod_was_lost_is_found_again() -> None:
 def test_the_runs_of_a_schedule_beyond_those_that_it_keeps() -> None:
     rows = [firing(4, State.RUNNING, "r4"), firing(3, State.SKIPPED)]
     rows += [firing(day, run=f"r{day}") for day in (2, 1, 0)]
-    assert old_runs(rows, 1) == {"r1", "r0"} and old_runs(rows, 3) == set()
+    assert runs_beyond(rows, 1) == {"r1", "r0"} and runs_beyond(rows, 3) == set()
 
 
 def test_a_firing_is_read_as_it_was_written() -> None:

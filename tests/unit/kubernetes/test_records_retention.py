@@ -5,8 +5,9 @@ from typing import Any
 
 from bodywork.run.events import StageEnded
 from bodywork.run.ledger import Release, RunRecord
+from bodywork.run.retention import Made, Policy
 from bodywork.run.states import RunState, StageState
-from bodywork.targets.kubernetes.records.retention import Outputs, dispensable, outputs_of
+from bodywork.targets.kubernetes.records.retention import dispensable, outputs_of
 
 
 def record(number: int, state: RunState = RunState.SUCCEEDED) -> RunRecord:
@@ -18,7 +19,9 @@ def record(number: int, state: RunState = RunState.SUCCEEDED) -> RunRecord:
 
 def release(number: int, digest: str) -> Release:
     services = {"serve": {"model": digest}}
-    return Release(pipeline="p", target="k", run=f"r{number:02}", commit="c", at=number, services=services)
+    return Release(
+        pipeline="p", target="k", run=f"r{number:02}", commit=f"c{number}", at=number, services=services
+    )
 
 
 async def going(
@@ -28,11 +31,11 @@ async def going(
     made: dict[str, dict[str, str]],
     among: set[str] | None = None,
 ) -> list[str]:
-    async def outputs(record: RunRecord) -> Outputs:
+    async def outputs(record: RunRecord) -> Made:
         return {("train", name): digest for name, digest in made.get(record.run, {}).items()}
 
     newest_first = sorted(records, key=lambda one: one.started, reverse=True)
-    return [one.run for one in await dispensable(newest_first, releases, keep, outputs, among)]
+    return [one.run for one in await dispensable(newest_first, releases, Policy(keep=keep), outputs, among)]
 
 
 async def test_runs_beyond_the_newest_go() -> None:

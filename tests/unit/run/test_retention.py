@@ -62,6 +62,15 @@ def test_releases_stay_with_the_runs_that_made_what_they_read() -> None:
     assert gone(past, keep=1, releases=1) == ["r1", "r2", "r3", "r6", "r7", "r8", "r9"]
 
 
+def test_of_releases_that_are_alike_the_newest_counts() -> None:
+    """`rollback` passes over them: what it goes back to stays, after however many nights of nothing new."""
+    made = {f"r{number}": {("train", "model"): "same" if number < 8 else "other"} for number in range(10)}
+    releases = [release(number, "same") for number in range(8)] + [release(8, "other"), release(9, "other")]
+    past = Past(records=RUNS, releases=releases, made=made)
+    assert gone(past, keep=1, releases=2) == ["r1", "r2", "r3", "r4", "r5", "r6", "r7", "r9"]
+    assert gone(past, keep=1, releases=1) == [f"r{number}" for number in range(1, 10)]
+
+
 def test_the_newest_of_each_output_stays_but_not_that_of_another_day() -> None:
     made = {f"r{number}": {("train", "model"): f"m{number}"} for number in range(3, 10)}
     assert gone(Past(records=RUNS, releases=[], made=made), keep=1)[:3] == ["r1", "r2", "r4"]
@@ -116,7 +125,8 @@ def test_whatever_is_kept_has_somebody_on_record_who_made_it(
     kept = [r.run for r in past.records if r.run not in going]
     assert kept[: min(keep, len(kept))] == [r.run for r in past.records[:keep]]
     assert all(NOW - (r.ended or 0) >= age * DAY for r in past.records if r.run in going)
-    assert going.isdisjoint(one.run for one in past.releases[:releases])
+    alike = {str(one.services): one.run for one in reversed(past.releases)}
+    assert going.isdisjoint(sorted(alike.values())[:releases])
     on_record = {d for run in kept for d in past.made.get(run, {}).values()}
     ever = {d for one in past.made.values() for d in one.values()}
     needed = set(serving).union(*(past.read.get(run, set()) for run in kept))

@@ -12,7 +12,7 @@ import contextlib
 import shlex
 import signal
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,8 +30,9 @@ from bodywork.app.sites import open_site
 from bodywork.app.stop import stop
 from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.run.ledger import RunRecord
+from bodywork.run.retention import TOO_MANY
 from bodywork.schedule import told
-from bodywork.schedule.firing import Cause, Firing, State, could_not_begin
+from bodywork.schedule.firing import Cause, Firing, State, could_not_begin, runs_beyond
 from bodywork.spec.model import Overlap
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.records import firings
@@ -85,13 +86,9 @@ async def _forget_old_runs(parts: Parts, order: Order) -> None:
     definition = order.definition
     async with ClusterSite(parts, order.where) as site:
         known = await firings.read(site.api, definition.name, order.namespace)
-        old = old_runs([told.decode(known[key]) for key in sorted(known, reverse=True)], definition.rule.keep)
-        await site.records.trim(definition.pipeline, keep=1, among=old)
-
-
-def old_runs(firings: Sequence[Firing], keep: int) -> set[str]:
-    """The runs beyond the newest `keep` of a schedule, of whose firings the newest comes first."""
-    return set([firing.run for firing in firings if firing.run and firing.state.ended][keep:])
+        rows = [told.decode(known[key]) for key in sorted(known, reverse=True)]
+        old = runs_beyond(rows, definition.rule.keep)
+        await site.records.trim(definition.pipeline, TOO_MANY, among=old)
 
 
 def _deployed(parts: Parts, order: Order, firing: Firing) -> str | None:

@@ -32,6 +32,7 @@ from bodywork.app.where import KUBERNETES, Where
 from bodywork.errors import BusyError, UsageError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan
+from bodywork.run.retention import Policy
 from bodywork.spec.model import Project, Stage
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.client.incluster import ACCOUNT
@@ -146,7 +147,7 @@ class ClusterSite:
         async with lease.hold(run, wait=wait, on_cancel=stop, on_lost=lost):
             yield
             if not self._erased:
-                await self.records.trim(pipeline)
+                await self.records.trim(pipeline, Policy())
         if self._erased:
             await lease.remove()
 

@@ -19,14 +19,15 @@ from bodywork.app.execution import new_run
 from bodywork.app.folders import size_of
 from bodywork.app.freed import Freed, Part, Wish, joined
 from bodywork.app.here.lock import hold
-from bodywork.app.here.site import NAME, LocalSite
+from bodywork.app.here.past import has_gone_on, past_of
+from bodywork.app.here.site import LocalSite
 from bodywork.app.here.unused import unused_caches
 from bodywork.app.parts import Parts
 from bodywork.app.past import left_by, records_of
 from bodywork.artifacts.base import Kept, Store
 from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.run.ledger import RunRecord
-from bodywork.run.retention import Past, spare
+from bodywork.run.retention import spare
 from bodywork.run.states import RunState
 from bodywork.targets.local.definition import Definition
 
@@ -77,12 +78,12 @@ class PruneHere:
         if wish.dry_run:
             if held := await site.holder(pipeline):
                 raise BusyError(f"pipeline {pipeline} is busy: run {held.run} is in progress")
-            return spare(await self._past(site, pipeline), wish.policy, time.time())
-        past = await self._past(site, pipeline)
+            return spare(await past_of(self._parts, site, pipeline), wish.policy, time.time())
+        past = await past_of(self._parts, site, pipeline)
         async with site.hold(pipeline, new_run()):  # for a moment only: a deploy does not wait for long
             self._parts.holdings.drop_claims(pipeline)
-            if await _has_gone_on(site, pipeline, past):
-                past = await self._past(site, pipeline)
+            if await has_gone_on(site, pipeline, past):
+                past = await past_of(self._parts, site, pipeline)
             going = spare(past, wish.policy, time.time())
             for record in going:
                 if record.state is RunState.RUNNING:  # it was killed, and never resumed
@@ -90,17 +91,6 @@ class PruneHere:
                     await target.clean(*await left_by(site.records, record.run))
             self._parts.holdings.forget(record.run for record in going)
         return going
-
-    async def _past(self, site: LocalSite, pipeline: str) -> Past:
-        observed = (await (await site.target(pipeline)).observe(pipeline)).values()
-        return Past(
-            records=await _records(site, pipeline),
-            releases=await site.records.releases(pipeline),
-            made=self._parts.holdings.made(pipeline),
-            read=self._parts.holdings.read(),
-            in_use={service.release for service in observed},
-            serving={digest for service in observed for digest in service.inputs.values()},
-        )
 
     # What they have left
 
@@ -146,16 +136,6 @@ class PruneHere:
             yield Part(what=LOGS, count=1, size=size_of(folder))
             if not dry_run:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-async def _records(site: LocalSite, pipeline: str) -> list[RunRecord]:
-    return [record for record in await site.records.runs(pipeline) if record.target == NAME]
-
-
-async def _has_gone_on(site: LocalSite, pipeline: str, past: Past) -> bool:
-    """Whether anything has run since: services change with runs alone."""
-    before = (list(past.records), list(past.releases))
-    return before != (await _records(site, pipeline), await site.records.releases(pipeline))
 
 
 def _is_run(name: str) -> bool:

@@ -1,43 +1,39 @@
-"""Which runs of a schedule go: those beyond `keep`, but none that a release or a rollback needs."""
+"""Which runs of a schedule go: those beyond `keep`, but none that anything needs."""
 
 from __future__ import annotations
 
 import asyncio
+import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Set
+from dataclasses import replace
 
-from bodywork.app.here.site import NAME
+from bodywork.app.execution import new_run
+from bodywork.app.here.past import past_of
+from bodywork.app.here.site import LocalSite
 from bodywork.app.parts import Parts
-from bodywork.run.ledger import Release
+from bodywork.run.retention import TOO_MANY, spare
 from bodywork.schedule.definition import Definition
-from bodywork.schedule.firing import Firing
-
-RELEASES = 2
-"""Different ones of a pipeline: what serves, and what `rollback` goes back to."""
-
-
-def too_old(firings: Sequence[Firing], releases: Sequence[Release], keep: int) -> list[str]:
-    """The runs to forget; both lists are newest first."""
-    needed: dict[str, str] = {}
-    for release in releases:
-        needed.setdefault(f"{release.commit} {release.services}", release.run)
-        if len(needed) == RELEASES:
-            break
-    runs = [firing.run for firing in firings if firing.run and firing.state.ended]
-    return [run for run in runs[keep:] if run not in needed.values()]
+from bodywork.schedule.firing import runs_beyond
 
 
 def forget_old_runs(parts: Parts, definition: Definition) -> None:
-    """Forget them with their logs, but for those that services were rolled out by."""
+    """Forget them with their logs. Raises BusyError while another run is in progress."""
     firings = parts.book.firings(definition.name)
-    releases = parts.history.releases(definition.pipeline, NAME)
-    services = asyncio.run(parts.agent.services(definition.pipeline))
-    serving = {service.definition.release for service in services}
-    gone = [run for run in too_old(firings, releases, definition.rule.keep) if run not in serving]
-    parts.holdings.forget(gone)
-    for run in gone:
+    old = runs_beyond(firings, definition.rule.keep)
+    for run in asyncio.run(_forget(parts, definition.pipeline, old)) if old else ():
         shutil.rmtree(parts.places.run(run), ignore_errors=True)
     kept = {f"{firing.number}.log" for firing in firings[: definition.rule.keep]}
     for log in parts.home.firing_log(definition.name, 0).parent.glob("*.log"):
         if log.name not in kept:
             log.unlink(missing_ok=True)
+
+
+async def _forget(parts: Parts, pipeline: str, old: Set[str]) -> list[str]:
+    async with LocalSite(parts) as site, site.hold(pipeline, new_run()):
+        past = await past_of(parts, site, pipeline)
+        stay = {one.run for one in past.records if one.run not in old or not one.state.ended}
+        past = replace(past, in_use=past.in_use | stay)
+        gone = [record.run for record in spare(past, TOO_MANY, math.inf)]
+        parts.holdings.forget(gone)
+    return gone

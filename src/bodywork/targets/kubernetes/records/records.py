@@ -12,6 +12,7 @@ from bodywork.errors import NotFoundError, UsageError
 from bodywork.run.events import Event, StageOutput
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
+from bodywork.run.retention import Made, Policy
 from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, Object
 from bodywork.targets.kubernetes.records import entries, retention, run_objects
@@ -124,22 +125,21 @@ class ClusterRecords:
                 await self._index.delete(main)
                 self._writers.pop(run_objects.run_of(main), None)
 
-    async def trim(self, pipeline: str, keep: int = 20, *, among: Collection[str] | None = None) -> list[str]:
-        """Delete the records of runs that are not needed any more; gives back their ids.
+    async def trim(self, pipeline: str, policy: Policy, *, among: Collection[str] | None = None) -> list[str]:
+        """Delete the records of runs that may be forgotten, of `among` if that is given.
 
-        They are beyond the newest `keep`, of `among` if that is given, have ended, and made
-        nothing that is needed by a release that can be gone back to, or by a later run of chosen stages.
+        Gives back their ids.
         """
         mains = {run_objects.run_of(main): main for main in await self._index.all(pipeline)}
         known = [await self._index.now(main) for main in mains.values()]
 
-        async def outputs(record: RunRecord) -> retention.Outputs:
+        async def outputs(record: RunRecord) -> Made:
             objects = await self._index.objects(mains[record.run])
             return retention.outputs_of(run_objects.events_of(objects))
 
         releases = _newest_first([release for _, release in known])
         records = [record for record, _ in known]
-        going = await retention.dispensable(records, releases, keep, outputs, among)
+        going = await retention.dispensable(records, releases, policy, outputs, among)
         for record in going:
             await self._index.delete(mains[record.run])
             self._writers.pop(record.run, None)
