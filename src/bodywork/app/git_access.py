@@ -9,12 +9,15 @@ A secret for git has keys of these names, on this machine and in a cluster:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bodywork.app.parts import Parts
 from bodywork.errors import NotFoundError, UsageError
-from bodywork.git import Git
-from bodywork.git.location import Credential, parse
 from bodywork.secret import set_command
+
+if TYPE_CHECKING:
+    from bodywork.git import Git
+    from bodywork.git.location import Credential
 
 KEY, PASSWORD, USER = "SSH_PRIVATE_KEY", "PASSWORD", "USERNAME"
 USUAL_USER = "git"
@@ -41,6 +44,8 @@ def git_for(parts: Parts, access: GitAccess, repository: str) -> Git:
 
     Raises NotFoundError, and UsageError for a secret that does not suit the address.
     """
+    from bodywork.git.location import parse
+
     if access.secret is None:
         return parts.git_with(access.ssh_key)
     scheme = parse(repository).scheme
@@ -62,6 +67,8 @@ def key_in(parts: Parts, secret: str) -> str:
 def token_in(parts: Parts, secret: str) -> Credential:
     if not parts.secrets.has(secret, PASSWORD):
         raise _without(parts, secret, PASSWORD, "https")
+    from bodywork.git.location import Credential
+
     named = parts.secrets.has(secret, USER)
     return Credential(
         user=parts.secrets.read(secret, USER) if named else USUAL_USER,

@@ -95,7 +95,8 @@ def make_(
     """Put REPOSITORY on a schedule."""
     from bodywork.app.deploy import Request
     from bodywork.app.parts import Parts
-    from bodywork.app.schedules import make, schedule_document, schedules_of
+    from bodywork.app.schedules import schedule_document, schedules_of
+    from bodywork.app.scheduling import make
     from bodywork.cli.notes import Notes
     from bodywork.cli.schedule_view import made_lines
 

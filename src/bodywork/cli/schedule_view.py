@@ -15,7 +15,7 @@ from bodywork.schedule.definition import Definition
 from bodywork.schedule.firing import Cause, Firing, State
 
 if TYPE_CHECKING:
-    from bodywork.app.schedules import Made
+    from bodywork.app.scheduling import Made
 
 LOCAL, UNIVERSAL = "%a %Y-%m-%d %H:%M %Z", "%Y-%m-%d %H:%M UTC"
 HEADS = {Cause.PUSH: "a push", Cause.ASKED: "run-now"}
