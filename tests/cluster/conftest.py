@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+import sshd
 from between import Between
 from bodywork.targets.kubernetes.client.api import Api
 from ground import Ground
 from namespaces import new_namespace
+from tool import Tool
 
 
 @pytest.fixture(scope="session")
@@ -68,3 +70,21 @@ def between(ground: Ground) -> Iterator[Between]:
     """A server between the tool and the cluster of `ground`."""
     with Between(ground.environment, ground.folder) as server:
         yield server
+
+
+@pytest.fixture
+def server(tmp_path: Path, reachable: str) -> Iterator[sshd.SshServer]:
+    """A host of repositories that pods reach by ssh."""
+    if why := sshd.missing():
+        pytest.skip(why)
+    with sshd.running(tmp_path / "sshd", reachable) as running:
+        yield running
+
+
+@pytest.fixture
+def tool(ground: Ground, server: sshd.SshServer) -> Tool:
+    """Its ssh knows the host, and no key but the one that it is told of."""
+    server.trust()
+    made = ground.another_tool("home")
+    made.extra["GIT_SSH_COMMAND"] = server.configure(key=server.folder / "none")
+    return made

@@ -19,6 +19,7 @@ import pytest
 
 from ground import Ground, Running
 from pod_watch import PodWatch
+from slow_chain import LINES, SLOW, WORKFLOW, printed
 from tool import wait_for
 
 pytestmark = [
@@ -31,9 +32,6 @@ pytestmark = [
     ),
 ]
 
-WORKFLOW = "workflow: a >> b >> c\nstages:\n  a: {run: slow.py}\n  b: {run: slow.py}\n  c: {run: slow.py}\n"
-SLOW = "import time\nfor n in range(8):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"
-LINES = [f"line {n}" for n in range(8)]
 PORT = 6443
 
 
@@ -85,10 +83,6 @@ def api_server(ground: Ground) -> Iterator[ApiServer]:
         server.start()
     ready = ["kubectl", "get", "--raw", "/readyz", "--request-timeout=2s"]
     wait_for(lambda: subprocess.run(ready, capture_output=True).returncode == 0, seconds=60, every=0.5)
-
-
-def printed(text: str, stage: str) -> list[str]:
-    return [line.partition("| ")[2] for line in text.splitlines() if line.startswith(f"{stage} | ")]
 
 
 @pytest.fixture

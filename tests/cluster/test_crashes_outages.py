@@ -12,12 +12,9 @@ from between import Between, status
 from ground import Ground
 from loopback import Asked, Reply
 from pod_watch import PodWatch
+from slow_chain import LINES, SLOW, WORKFLOW, printed
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
-
-WORKFLOW = "workflow: a >> b >> c\nstages:\n  a: {run: slow.py}\n  b: {run: slow.py}\n  c: {run: slow.py}\n"
-SLOW = "import time\nfor n in range(8):\n    print('line', n, flush=True)\n    time.sleep(0.5)\n"
-LINES = [f"line {n}" for n in range(8)]
 
 
 @pytest.fixture
@@ -26,10 +23,6 @@ def through(ground: Ground, between: Between) -> Between:
     ground.tool.extra["KUBECONFIG"] = str(between.kubeconfig)
     ground.commit(WORKFLOW, {"slow.py": SLOW})
     return between
-
-
-def printed(text: str, stage: str) -> list[str]:
-    return [line.partition("| ")[2] for line in text.splitlines() if line.startswith(f"{stage} | ")]
 
 
 @pytest.mark.parametrize("seconds", [3, 25])

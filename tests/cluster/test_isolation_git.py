@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -32,23 +31,6 @@ print("big", os.path.getsize("big.bin"))
 print("key", "OPENSSH " + "PRIVATE" in texts, "fetch", "BODYWORK_FETCH" in first,
       "git", [file for file in files if "/.git" in file or "known_hosts" in file])
 """
-
-
-@pytest.fixture
-def server(tmp_path: Path, reachable: str) -> Iterator[sshd.SshServer]:
-    if why := sshd.missing():
-        pytest.skip(why)
-    with sshd.running(tmp_path / "sshd", reachable) as running:
-        yield running
-
-
-@pytest.fixture
-def tool(ground: Ground, server: sshd.SshServer) -> Tool:
-    """Its ssh knows the host, and no key but the one that it is told of."""
-    server.trust()
-    made = ground.another_tool("home")
-    made.extra["GIT_SSH_COMMAND"] = server.configure(key=server.folder / "none")
-    return made
 
 
 def big(ground: Ground, *, size: int = 1_500_000) -> None:

@@ -37,26 +37,9 @@ SLOW = "import time\nprint('begins', '%s', flush=True)\ntime.sleep(25)\n"
 
 
 @pytest.fixture
-def server(tmp_path: Path, reachable: str) -> Iterator[sshd.SshServer]:
-    if why := sshd.missing():
-        pytest.skip(why)
-    with sshd.running(tmp_path / "sshd", reachable) as running:
-        yield running
-
-
-@pytest.fixture
 def there(reachable: str) -> Iterator[Chat]:
     with chat(address=reachable) as made:
         yield made
-
-
-@pytest.fixture
-def tool(ground: Ground, server: sshd.SshServer) -> Tool:
-    """Its ssh knows the host, and no key but the one that it is told of."""
-    server.trust()
-    made = ground.another_tool("home")
-    made.extra["GIT_SSH_COMMAND"] = server.configure(key=server.folder / "none")
-    return made
 
 
 def publish(
