@@ -149,7 +149,14 @@ def test_mistakes_of_every_kind(tool: Tool, project: Repository) -> None:
     assert "there is no schedule iriss" in tool("schedule", "show", "iriss").err
     tool.good("schedule", str(project.path), "--cron", "@daily")
     assert "did you mean iris?" in tool("schedule", "pause", "iriss").err
-    assert "say --yes" in tool("schedule", "delete", "iris").err
+    assert tool("schedule", "delete", "iris").err == (
+        "error: nothing was deleted: that cannot be undone, and there is nobody to ask\n"
+        "hint: say --yes to do it unasked\n"
+    )
+    assert tool("delete", "iris", "--yes").err == (
+        "error: pipeline iris has no runs yet; schedule iris will run it\n"
+        "hint: delete the schedule: bodywork schedule delete iris\n"
+    )
     assert "has not fired yet" in tool("schedule", "logs", "iris").err
     secret = tool("schedule", "https://somebody:very-secret-token@git.example/iris.git", "--cron", "@daily")
     assert secret.code == 2 and "very-secret-token" not in secret.err + secret.out

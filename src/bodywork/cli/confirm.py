@@ -12,6 +12,9 @@ from bodywork.errors import UsageError
 def confirm(question: str, *, otherwise: str) -> None:
     """Ask; raises UsageError that says `otherwise` for a no, and one that names --yes where nobody is."""
     if not sys.stdin.isatty():
-        raise click.UsageError("this cannot be undone: say --yes where nobody can be asked")
+        raise UsageError(
+            f"{otherwise}: that cannot be undone, and there is nobody to ask",
+            hint="say --yes to do it unasked",
+        )
     if not click.confirm(question, err=True):
         raise UsageError(otherwise)

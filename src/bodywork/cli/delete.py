@@ -8,6 +8,7 @@ import click
 
 from bodywork.cli import options
 from bodywork.cli.confirm import confirm
+from bodywork.errors import NotFoundError
 
 if TYPE_CHECKING:
     from bodywork.app.parts import Parts
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 def command(pipeline: str, yes: bool, where: Where) -> None:
     """Remove PIPELINE: stop its services, and delete its releases, runs and logs."""
     from bodywork.app.parts import Parts
-    from bodywork.app.stop import count_runs, delete
+    from bodywork.app.stop import delete
+    from bodywork.app.where import LOCAL
     from bodywork.cli.notes import Notes
 
     parts = Parts(Parts.ours_now(), note=Notes().note)
-    runs = count_runs(parts, where, pipeline)
+    runs = _count_runs(parts, where, pipeline)
     if not yes:
         question = (
             f"Stop the services of {pipeline} and delete its {runs} run{'s' if runs > 1 else ''} and logs?"
@@ -34,16 +36,28 @@ def command(pipeline: str, yes: bool, where: Where) -> None:
     services = delete(parts, where, pipeline)
     stopped = f", stopped {', '.join(services)}" if services else ""
     click.echo(f"deleted {pipeline}: {runs} run{'s' if runs > 1 else ''}{stopped}")
-    for name in _on_schedules(parts, where, pipeline):
+    for name in _on_schedules(parts, where, pipeline) if where.kind == LOCAL else ():
         click.echo(f"schedule {name} will run it again; delete it: bodywork schedule delete {name}", err=True)
+
+
+def _count_runs(parts: Parts, where: Where, pipeline: str) -> int:
+    """Raises NotFoundError, which names the schedules of a pipeline that has not run yet."""
+    from bodywork.app.stop import count_runs
+
+    try:
+        return count_runs(parts, where, pipeline)
+    except NotFoundError:
+        if not (names := _on_schedules(parts, where, pipeline)):
+            raise
+        raise NotFoundError(
+            f"pipeline {pipeline} has no runs yet; schedule {', '.join(names)} will run it",
+            hint=f"delete the schedule: bodywork schedule delete {names[0]}",
+        ) from None
 
 
 def _on_schedules(parts: Parts, where: Where, pipeline: str) -> list[str]:
     """The schedules that run a pipeline."""
     from bodywork.app.schedules import schedules_of
-    from bodywork.app.where import LOCAL
 
-    if where.kind != LOCAL:
-        return []
     every = (kept.definition for kept in schedules_of(parts, where).kept())
     return [one.name for one in every if one.pipeline == pipeline]
