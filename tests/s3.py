@@ -66,7 +66,7 @@ class Server:
 @contextmanager
 def server(folder: Path, *buckets: str, secret: str = SECRET, address: str = "127.0.0.1") -> Iterator[Server]:
     """A running server with these buckets, which keeps what it has under `folder`."""
-    (folder / "meta").mkdir()
+    (folder / "meta").mkdir(parents=True)
     for bucket in buckets:
         (folder / "buckets" / bucket).mkdir(parents=True)
     running = Server(folder / "buckets", secret, address)

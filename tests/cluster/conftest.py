@@ -82,8 +82,8 @@ def server(tmp_path: Path, reachable: str) -> Iterator[sshd.SshServer]:
 
 
 @pytest.fixture
-def tool(ground: Ground, server: sshd.SshServer) -> Tool:
-    """Its ssh knows the host, and no key but the one that it is told of."""
+def trusting(ground: Ground, server: sshd.SshServer) -> Tool:
+    """A tool whose ssh knows the host, and no key but the one that it is told of."""
     server.trust()
     made = ground.another_tool("home")
     made.extra["GIT_SSH_COMMAND"] = server.configure(key=server.folder / "none")

@@ -33,6 +33,11 @@ print("key", "OPENSSH " + "PRIVATE" in texts, "fetch", "BODYWORK_FETCH" in first
 """
 
 
+@pytest.fixture
+def tool(trusting: Tool) -> Tool:
+    return trusting
+
+
 def big(ground: Ground, *, size: int = 1_500_000) -> None:
     content = random.Random(1).randbytes(size)
     ground.repository.write({"big.bin": content})

@@ -37,6 +37,11 @@ SLOW = "import time\nprint('begins', '%s', flush=True)\ntime.sleep(25)\n"
 
 
 @pytest.fixture
+def tool(trusting: Tool) -> Tool:
+    return trusting
+
+
+@pytest.fixture
 def there(reachable: str) -> Iterator[Chat]:
     with chat(address=reachable) as made:
         yield made

@@ -30,6 +30,7 @@ from bodywork.spec.names import label
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import DEPLOYMENT, REPLICA_SET
 from bodywork.targets.kubernetes.manifests.bring import runs_read
+from bodywork.targets.kubernetes.records import left
 from bodywork.targets.kubernetes.store.outside import Outside
 from bodywork.targets.kubernetes.store.store import opened
 
@@ -67,6 +68,7 @@ class PruneCluster:
         try:
             await self._free_started(site, pipeline, fetched | plans.keys() - names, wish.dry_run)
             await self._free_buckets(site, pipeline, [plans[name] for name in names], wish.dry_run)
+            await self._free_left(site, pipeline, fetched, wish.dry_run)
         except BodyworkError as error:  # then their records stay, too: nothing else knows the keys
             self._left.append(f"the runs of {pipeline} stay: {error.message}")
             return []
@@ -107,17 +109,29 @@ class PruneCluster:
     async def _free_buckets(
         self, site: ClusterSite, pipeline: str, plans: Sequence[Plan], dry_run: bool
     ) -> None:
-        """Stores that bodywork.yaml named."""
-        settings = await site.settings(pipeline)
-        for address in sorted({plan.project.store for plan in plans if plan.project.store}):
-            store = await opened(site.api, address, settings.namespace, self._parts.ours)
-            for plan in plans:
-                if plan.project.store == address:
-                    prefix = f"{plan.project.object_name}/{plan.run}"
-                    entries = await asyncio.to_thread(_listed, store, prefix)
-                    if entries and not dry_run:
-                        await asyncio.to_thread(store.delete, *(one.key for one in entries))
-                    self._count(entries)
+        """Stores that bodywork.yaml named: what the runs have put there."""
+        stores = {plan.run: plan.project.store for plan in plans if plan.project.store}
+        await self._free(site, pipeline, stores, dry_run)
+
+    async def _free_left(self, site: ClusterSite, pipeline: str, kept: Set[str], dry_run: bool) -> None:
+        """The same of runs whose records have gone before."""
+        namespace, name = (await site.settings(pipeline)).namespace, label(pipeline, "project")
+        known = await left.remembered(site.api, name, namespace)
+        stores = {run: address for run, address in known.items() if run not in kept}
+        await self._free(site, pipeline, stores, dry_run)
+        if not dry_run:
+            await left.drop(site.api, name, namespace, stores)
+
+    async def _free(self, site: ClusterSite, pipeline: str, stores: Mapping[str, str], dry_run: bool) -> None:
+        """Delete what runs have in stores; `stores` are addresses by run."""
+        namespace = (await site.settings(pipeline)).namespace
+        for address in sorted(set(stores.values())):
+            store = await opened(site.api, address, namespace, self._parts.ours)
+            for run in sorted(run for run, other in stores.items() if other == address):
+                entries = await asyncio.to_thread(_listed, store, f"{label(pipeline, 'project')}/{run}")
+                if entries and not dry_run:
+                    await asyncio.to_thread(store.delete, *(one.key for one in entries))
+                self._count(entries)
 
     def _count(self, entries: Sequence[Entry]) -> None:
         self._freed.append(Part(what="artifacts", count=len(entries), size=sum(one.size for one in entries)))

@@ -6,6 +6,7 @@ that is, is found from the run's first object, which is looked for by label.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection
 
 from bodywork.errors import NotFoundError, UsageError
@@ -15,7 +16,7 @@ from bodywork.run.plan import Plan
 from bodywork.run.retention import Made, Policy
 from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, Object
-from bodywork.targets.kubernetes.records import entries, retention, run_objects
+from bodywork.targets.kubernetes.records import entries, left, retention, run_objects
 from bodywork.targets.kubernetes.records.run_index import RunIndex, no_run
 from bodywork.targets.kubernetes.records.run_writer import RunWriter
 
@@ -141,9 +142,18 @@ class ClusterRecords:
         records = [record for record, _ in known]
         going = await retention.dispensable(records, releases, policy, outputs, among)
         for record in going:
+            await self._remember(mains[record.run])
             await self._index.delete(mains[record.run])
             self._writers.pop(record.run, None)
         return [record.run for record in going]
+
+    async def _remember(self, main: Object) -> None:
+        """That there may be something of this run in a bucket."""
+        run, namespace = run_objects.run_of(main), main["metadata"]["namespace"]
+        with contextlib.suppress(NotFoundError):  # a plan that is not complete has not run
+            project = (await self.plan(run)).project
+            if project.store:
+                await left.remember(self._api, project.object_name, namespace, {run: project.store})
 
     async def namespace(self, run: str) -> str:
         """Where a run is recorded, and thus deployed; `run` is the full id. Raises NotFoundError."""
