@@ -70,7 +70,7 @@ def test_keys_are_under_the_prefix() -> None:
 @pytest.mark.parametrize(
     ("text", "variables", "words"),
     [
-        ("az://models/iris", {}, "cannot be opened: Account must be specified"),
+        ("az://models/iris", {}, "cannot be opened: no storage account is named"),
         ("gs://models/iris", {"GOOGLE_APPLICATION_CREDENTIALS": "/nowhere"}, "Unable to open .* /nowhere"),
     ],
 )

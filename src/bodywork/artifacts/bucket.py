@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import IO
 
 from bodywork.artifacts.base import Keeping, Kept, unguarded
+from bodywork.artifacts.content import as_file
 from bodywork.artifacts.digest import digest_of
 from bodywork.artifacts.failure import DamagedError
 from bodywork.artifacts.files import KINDS, room_on
-from bodywork.artifacts.objects import ObjectStore, as_file
+from bodywork.artifacts.objects import ObjectStore
 from bodywork.artifacts.turns import Turns
 from bodywork.errors import NotFoundError, StageError
 

@@ -7,34 +7,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from bodywork.artifacts import aws
+from bodywork.artifacts import aws, azure, google
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.failure import unopened
 from bodywork.errors import MachineError
 
 if TYPE_CHECKING:
     from obstore.store import BackoffConfig, ClientConfig, ObjectStore, RetryConfig
-
-GOOGLE = (
-    "GOOGLE_APPLICATION_CREDENTIALS",
-    "GOOGLE_SERVICE_ACCOUNT",
-    "GOOGLE_SERVICE_ACCOUNT_PATH",
-    "GOOGLE_SERVICE_ACCOUNT_KEY",
-)
-AZURE = (
-    "AZURE_STORAGE_ACCOUNT_NAME",
-    "AZURE_STORAGE_ACCOUNT_KEY",
-    "AZURE_STORAGE_CLIENT_ID",
-    "AZURE_STORAGE_CLIENT_SECRET",
-    "AZURE_STORAGE_TENANT_ID",
-    "AZURE_STORAGE_SAS_KEY",
-    "AZURE_STORAGE_ENDPOINT",
-    "AZURE_CLIENT_ID",
-    "AZURE_CLIENT_SECRET",
-    "AZURE_TENANT_ID",
-    "AZURE_FEDERATED_TOKEN_FILE",
-)
-
 
 ENDLESS = 1_000_000
 """Retries: it is time that counts."""
@@ -109,24 +88,26 @@ def _domain(region: str) -> str:
 def _google(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:
     from obstore.store import GCSStore
 
-    config: dict[str, Any] = _said(variables, GOOGLE)
-    return GCSStore(address.bucket, config=cast("Any", config), retry_config=retries)
+    found = google.find(address, variables)
+    return GCSStore(
+        address.bucket,
+        config=cast("Any", found.settings),
+        client_options=_options(str(found.settings["base_url"])),
+        retry_config=retries,
+        credential_provider=found.credential,
+    )
 
 
 def _azure(address: Address, variables: Mapping[str, str], retries: RetryConfig) -> ObjectStore:
     from obstore.store import AzureStore
 
-    config: dict[str, Any] = _said(variables, AZURE)
-    if address.endpoint:
-        config["azure_storage_endpoint"] = address.endpoint
-    options = _options(config.get("azure_storage_endpoint", "https://"))
+    settings = azure.settings(address, variables)
     return AzureStore(
-        address.bucket, config=cast("Any", config), client_options=options, retry_config=retries
+        address.bucket,
+        config=cast("Any", settings),
+        client_options=_options(str(settings["endpoint"])),
+        retry_config=retries,
     )
-
-
-def _said(variables: Mapping[str, str], names: tuple[str, ...]) -> dict[str, str]:
-    return {name.lower(): variables[name] for name in names if variables.get(name)}
 
 
 def _options(endpoint: str) -> ClientConfig:

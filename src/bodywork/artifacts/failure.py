@@ -17,13 +17,22 @@ REQUEST = re.compile(r"Error performing \w+ (https?://[^/\s]+)")
 WRONG_KEY = {"InvalidAccessKeyId", "SignatureDoesNotMatch", "XAdminUserNotFound", "AuthenticationFailed"}
 EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "InvalidToken", "RequestExpired"}
 NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
+NOBODY_KNOWN = "failed to authenticate the request"
+"""Azure's words; the emulator of it gives them another code."""
+UNSIGNED = ("SAS keys with SAS tokens", "Error signing blob")
+AZ = re.compile(r"'az account get-access-token' command failed: ([^\n]*)")
 ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 IDENTITY = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
 KEYS = {
     "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE)",
-    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS (or GOOGLE_SERVICE_ACCOUNT_KEY)",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
     "file": "the rights of the folder",
+}
+SIGNS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS to the key of a service account",
+    "az": "AZURE_STORAGE_ACCOUNT_KEY, since a shared access signature cannot make others",
 }
 
 
@@ -67,14 +76,25 @@ def _of_credential(code: str, status: str, text: str, address: Address, doing: s
             f"the credential for the store {address} has expired",
             hint="log in again, then repeat the command",
         )
-    if code in WRONG_KEY:
+    if any(words in text for words in UNSIGNED):
+        return UsageError(
+            f"addresses in the store {address} cannot be signed with this credential",
+            hint=f"set {SIGNS[address.scheme]}; or the secret that holds it",
+        )
+    if found := AZ.search(text):
+        return UnreachableError(
+            f"`az` gave no credential for the store {address}: {found.group(1)[:200]}",
+            hint="log in again: az login",
+        )
+    if code in WRONG_KEY or status == "401" or NOBODY_KNOWN in text:
+        code = code or status
         return UsageError(f"the store {address} does not accept the credential ({code})", hint=set_them)
     if code == "RequestTimeTooSkewed":
         return UsageError(
             f"the store {address} refuses requests because this machine's clock is wrong",
             hint="set the clock",
         )
-    if status in ("401", "403"):
+    if status == "403":
         return DeniedError(
             f"the credential may not {doing} in the store {address} ({code or status})",
             hint="its owner needs to be granted reading and writing there",

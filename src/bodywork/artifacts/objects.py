@@ -10,20 +10,21 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, cast
+from urllib.parse import quote
 
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import client
+from bodywork.artifacts.content import as_file, place
 from bodywork.artifacts.digest import BLOCK, Digesting, digest_of
-from bodywork.artifacts.failure import DamagedError, DeniedError, sentence
+from bodywork.artifacts.failure import DeniedError, sentence
 from bodywork.artifacts.files import room_on
-from bodywork.errors import NotFoundError, StageError, UsageError
-from bodywork.stage import archive
+from bodywork.errors import BodyworkError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from obstore.store import AzureStore, GCSStore, S3Store
@@ -78,14 +79,20 @@ class ObjectStore:
         if size < PART:  # a store takes a condition with a whole object only, not with parts
             self._create(content.read(), key, absent=there is None)
             return
-        with self._asked("write", key):
-            obstore.put(
-                self._client,
-                self._full(key),
-                content,
-                chunk_size=_part(size),
-                max_concurrency=PARTS_AT_ONCE,
-            )
+        try:
+            with self._asked("write", key):
+                obstore.put(
+                    self._client,
+                    self._full(key),
+                    content,
+                    chunk_size=_part(size),
+                    max_concurrency=PARTS_AT_ONCE,
+                )
+        except BodyworkError:
+            # Azure throws the parts of all others away when somebody who puts the same is done first.
+            there = self.head(key)
+            if there is None or there.size != size:
+                raise
 
     def put_bytes(self, content: bytes, key: str) -> None:
         """Put something small, whatever is there."""
@@ -126,17 +133,18 @@ class ObjectStore:
 
     def delete(self, *keys: str) -> None:
         """Delete what is there of `keys`."""
+        try:
+            self._delete(keys)
+        except NotFoundError:  # some stores say so, and then the client library goes no further
+            for key in keys:
+                with suppress(NotFoundError):
+                    self._delete([key])
+
+    def _delete(self, keys: Sequence[str]) -> None:
         import obstore
 
-        with suppress(NotFoundError), self._asked("delete", ", ".join(keys)):
+        with self._asked("delete", ", ".join(keys)):
             obstore.delete(self._client, [self._full(key) for key in keys])
-
-    def copy(self, key: str, to: str) -> None:
-        """Put what is under `key` under another key as well, without it leaving the store."""
-        import obstore
-
-        with self._asked("write", key):
-            obstore.copy(self._client, self._full(key), self._full(to))
 
     def sign(self, method: Literal["GET", "PUT"], key: str, expires: timedelta = LONGEST_SIGNED) -> str:
         """A URL with which whoever has it may read or write this one key, for at most 7 days.
@@ -147,9 +155,16 @@ class ObjectStore:
 
         if self.address.scheme == "file":
             raise UsageError(f"the folder {self.address.prefix} cannot be reached by URL")
+        full = self._full(key)
+        if self.address.scheme == "az" and quote(full) != full:
+            # The client library signs the quoted key, and Azure checks the plain one.
+            raise UsageError(
+                f"{full} cannot be signed for in the store {self.address}",
+                hint="use a prefix of letters, digits and . _ - ~ / in `store:` of bodywork.yaml",
+            )
         signer = cast("S3Store | GCSStore | AzureStore", self._client)
-        with self._asked("sign for", key):
-            return obstore.sign(signer, method, self._full(key), min(expires, LONGEST_SIGNED))
+        with self._asked("sign addresses", key):
+            return obstore.sign(signer, method, full, min(expires, LONGEST_SIGNED))
 
     def check(self) -> None:
         """Ask the store whether it is there, has the bucket and takes the credential.
@@ -219,39 +234,3 @@ class ObjectStore:
 def _part(size: int) -> int:
     """Bytes of a part of an object of `size` bytes."""
     return max(PART, -(-size // MOST_PARTS))
-
-
-def place(content: Path, found: str, digest: str, into: Path, *, what: str) -> None:
-    """Put content that has come, in a folder of its own, to its place if its sha256 is the right one.
-
-    Raises DamagedError that says `what` it is.
-    """
-    kind, _, wanted = digest.partition(":")
-    if found != wanted:
-        raise DamagedError(
-            f"artifact {what} is damaged: its digest is {found}, not {wanted}",
-            hint="run the stage that makes it again: bodywork deploy",
-        )
-    if kind == "folder":
-        unpacked = content.with_name("unpacked")
-        archive.unpack(str(content), str(unpacked))
-        content = unpacked
-    content.rename(into)
-
-
-@contextmanager
-def as_file(path: Path) -> Iterator[tuple[str, IO[bytes]]]:
-    """The kind of an artifact and, as a file, the content that its digest is of."""
-    if path.is_dir():
-        with tempfile.TemporaryFile(dir=path.parent) as packed:
-            try:
-                archive.write(str(path), packed)
-            except archive.OutsideError as error:
-                raise StageError(f"{error.link} is a link that leads out of the folder: {error.to}") from None
-            packed.seek(0)
-            yield "folder", packed
-    elif path.is_file():
-        with path.open("rb") as content:
-            yield "file", content
-    else:
-        raise StageError(f"{path.name} is neither a file nor a folder")

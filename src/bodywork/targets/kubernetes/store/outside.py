@@ -16,8 +16,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from bodywork.artifacts.content import place
 from bodywork.artifacts.files import room_on
-from bodywork.artifacts.objects import Entry, place
+from bodywork.artifacts.objects import Entry
 from bodywork.artifacts.presign import presigned
 from bodywork.errors import NotFoundError
 from bodywork.run.plan import Plan

@@ -34,6 +34,12 @@ from bodywork.targets.kubernetes.store.location import Location
 
 GIVEN_READER = manifests.READER
 """Where there is one that only reads, services get this."""
+KEPT_KEYS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_SERVICE_ACCOUNT_KEY",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
+"""What the Secret of a user has to hold."""
 DEFAULT_CLASS = (
     "storageclass.kubernetes.io/is-default-class",
     "storageclass.beta.kubernetes.io/is-default-class",
@@ -237,7 +243,7 @@ async def _reading_secret(api: Api, project: Project, namespace: str, address: A
         if stage.placement.service_account is None:
             raise UsageError(
                 f"the pods of service {stage.name} read from {address} and need a credential that lasts",
-                hint=f"set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY: bodywork secret set {GIVEN} KEY "
+                hint=f"set {KEPT_KEYS[address.scheme]}: bodywork secret set {GIVEN} KEY "
                 f"--target kubernetes --namespace {namespace}; "
                 "or give them a service account with that right (kubernetes.service_account)",
             )
