@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bodywork.artifacts.pieces import Signed
 from bodywork.environment import Lock
 from bodywork.run.plan import Plan, Source, make_plan
 from bodywork.spec.read import read
@@ -97,7 +98,9 @@ def launch_of(
         lock or lock_of(),
         settings,
         digests={one.name: DIGEST for one in planned.stage.inputs},
-        uploads={one.name: f"https://store.example/{one.file}?sign=1" for one in planned.stage.outputs},
+        uploads={
+            one.name: Signed(url=f"https://store.example/{one.file}?sign=1") for one in planned.stage.outputs
+        },
         downloads={},
         whole=whole,
     )

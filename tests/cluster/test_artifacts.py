@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import azurite
+import emulators
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.objects import ObjectStore
 from bodywork.targets.kubernetes.kinds import POD, Object
@@ -68,7 +71,7 @@ def found():
         "weights": (parts / "deep" / "weights.txt").read_text(),
         "names": sorted(path.relative_to(parts).as_posix() for path in parts.rglob("*")),
         "runs": os.access(parts / "run.sh", os.X_OK),
-        "credentials": sorted(name for name in os.environ if "AWS" in name or "SECRET" in name),
+        "credentials": sorted(name for name in os.environ if name.startswith(("AWS", "AZURE"))),
     }
 """
 CHECK = f"{READ}\nprint(json.dumps(found()), flush=True)\n"
@@ -148,11 +151,23 @@ def outside(cluster: Cluster) -> ObjectStore:
     if not folder:
         pytest.skip("no S3 server that pods reach: set BODYWORK_TEST_CLUSTER")
     subprocess.run([Path(folder) / "object-store"], check=True)
+    give(cluster, CREDENTIAL)
+    return ObjectStore(Address.parse(f"s3://models/{cluster.namespace}"), CREDENTIAL)
+
+
+@pytest.fixture
+def azure(cluster: Cluster, reachable: str, tmp_path: Path) -> Iterator[str]:
+    """The address of an Azure store of ours, with its credential in the namespace."""
+    with azurite.server(tmp_path, "models", address=reachable) as running:
+        give(cluster, azurite.VARIABLES)
+        yield f"az://models/{cluster.namespace}?endpoint={running.endpoint}"
+
+
+def give(cluster: Cluster, credential: dict[str, str]) -> None:
     cluster.make_namespace()
     metadata = {"name": "bodywork-store", "namespace": cluster.namespace}
-    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": CREDENTIAL}
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": credential}
     cluster.call(lambda api: api.create(secret))
-    return ObjectStore(Address.parse(f"s3://models/{cluster.namespace}"), CREDENTIAL)
 
 
 @pytest.fixture(params=["started", "outside"])
@@ -197,6 +212,20 @@ def test_a_new_model_is_served_and_a_rollback_brings_the_old_one_back(
     assert ask(cluster) == facts("a")
     (service,) = back["services"]
     assert service["commit"] == first["commit"]
+    delete(cluster, pods(cluster))
+    wait_for(lambda: serves(cluster), seconds=90, every=1)
+    assert ask(cluster) == facts("a")
+
+
+@emulators.needs(emulators.AZURITE)
+def test_all_of_it_with_azure(cluster: Cluster, repository: Repository, azure: str, tmp_path: Path) -> None:
+    repository.commit(files("a", store=azure))
+    done = deploy(cluster, repository)
+    assert states(done) == ["succeeded"] * 3
+    assert cluster.tool.good("logs", "models", "check").json == facts("a")
+    assert ask(cluster) == facts("a")
+    cluster.tool.good("artifacts", "get", done["run"], "train.model", "--to", str(tmp_path / "model"))
+    assert (tmp_path / "model").read_text() == "model a"
     delete(cluster, pods(cluster))
     wait_for(lambda: serves(cluster), seconds=90, every=1)
     assert ask(cluster) == facts("a")

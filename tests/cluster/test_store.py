@@ -151,22 +151,22 @@ async def started(api: Api, namespace: str, *stages: Stage) -> store.PipelineSto
 
 async def test_a_stage_puts_and_another_gets_and_neither_may_do_more(api: Api, namespace: str) -> None:
     made = await started(api, namespace)
-    assert await in_pod(api, namespace, PUT, made.url_for_output(MODEL), "model", "1") == "200"
-    assert await in_pod(api, namespace, GET, made.url_for_input(MODEL)) == "model"
-    other = made.url_for_output(MODEL).replace("/r-1/", "/r-2/")
-    refused = ["PUT", other, "PUT", made.url_for_input(MODEL), "DELETE", made.url_for_output(MODEL)]
+    assert await in_pod(api, namespace, PUT, made.upload(MODEL).url, "model", "1") == "200"
+    assert await in_pod(api, namespace, GET, made.download(MODEL).url) == "model"
+    other = made.upload(MODEL).url.replace("/r-1/", "/r-2/")
+    refused = ["PUT", other, "PUT", made.download(MODEL).url, "DELETE", made.upload(MODEL).url]
     assert (await in_pod(api, namespace, REFUSED, *refused)).split() == ["403", "403", "403"]
 
 
 async def test_what_it_keeps_outlives_its_pod(api: Api, namespace: str) -> None:
     made = await started(api, namespace)
-    await in_pod(api, namespace, PUT, made.url_for_output(MODEL), "model", "1")
+    await in_pod(api, namespace, PUT, made.upload(MODEL).url, "model", "1")
     before = await api.list(POD, namespace, labels=manifests.LABELS)
     for pod in before:
         await api.delete(POD, pod["metadata"]["name"], namespace, grace=0)
     again = await started(api, namespace)
-    assert signed_by(again.url_for_input(MODEL)) == signed_by(made.url_for_input(MODEL))
-    assert await in_pod(api, namespace, GET, made.url_for_input(MODEL)) == "model"
+    assert signed_by(again.download(MODEL).url) == signed_by(made.download(MODEL).url)
+    assert await in_pod(api, namespace, GET, made.download(MODEL).url) == "model"
 
 
 def signed_by(url: str) -> str:
@@ -176,7 +176,7 @@ def signed_by(url: str) -> str:
 
 async def test_two_runs_start_it_at_once_and_the_second_time_costs_nothing(api: Api, namespace: str) -> None:
     one, two = await asyncio.gather(started(api, namespace), started(api, namespace, TRAIN))
-    assert signed_by(one.url_for_input(MODEL)) == signed_by(two.url_for_input(MODEL))
+    assert signed_by(one.download(MODEL).url) == signed_by(two.download(MODEL).url)
     began = time.monotonic()
     await started(api, namespace)
     assert time.monotonic() - began < 2
@@ -186,7 +186,7 @@ async def test_the_reader_cannot_write_and_the_writers_key_is_not_the_readers(
     api: Api, namespace: str
 ) -> None:
     made = await started(api, namespace)
-    await in_pod(api, namespace, PUT, made.url_for_output(MODEL), "model", "1")
+    await in_pod(api, namespace, PUT, made.upload(MODEL).url, "model", "1")
     secret = await api.get(SECRET, manifests.READER, namespace)
     assert secret is not None and made.secret == manifests.READER
     reader = ObjectStore(made.reads, store_server.decoded(secret))
@@ -201,7 +201,7 @@ async def test_a_services_pod_is_brought_what_it_reads_also_while_the_store_rest
     api: Api, namespace: str
 ) -> None:
     made = await started(api, namespace)
-    await in_pod(api, namespace, PUT, made.url_for_output(MODEL), "model", "1")
+    await in_pod(api, namespace, PUT, made.upload(MODEL).url, "model", "1")
     for pod in await api.list(POD, namespace, labels=manifests.LABELS):
         await api.delete(POD, pod["metadata"]["name"], namespace, grace=0)
     serve = plan_of(TRAIN, SERVE).stage("serve")

@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, cast
 from urllib.parse import quote
 
+from bodywork.artifacts import pieces
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import client
 from bodywork.artifacts.content import as_file, place
 from bodywork.artifacts.digest import BLOCK, Digesting, digest_of
 from bodywork.artifacts.failure import DeniedError, sentence
 from bodywork.artifacts.files import room_on
+from bodywork.artifacts.pieces import Signed
 from bodywork.errors import BodyworkError, NotFoundError, UsageError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ PART = 8 * BLOCK
 MOST_PARTS = 9_000
 """Of an object; S3 takes 10,000."""
 PARTS_AT_ONCE = 4
+Method = Literal["GET", "PUT"]
 LONGEST_SIGNED = timedelta(days=7)  # what S3 allows at most
 
 
@@ -101,15 +104,16 @@ class ObjectStore:
         with self._asked("write", key):
             obstore.put(self._client, self._full(key), content)
 
-    def get(self, key: str, digest: str, into: Path) -> None:
+    def get(self, key: str, digest: str, into: Path, *, piece: int | None = None) -> None:
         """Write what is under `key` to `into`, which is not there yet, if it has that digest.
 
-        Raises DamagedError when it has another one; then nothing is written.
+        `piece` is the size of its pieces, see `pieces`. Raises DamagedError when it has another
+        digest; then nothing is written.
         """
         into.parent.mkdir(parents=True, exist_ok=True)
         with room_on(into.parent), tempfile.TemporaryDirectory(dir=into.parent, prefix=".new-") as scratch:
             new = Path(scratch, "content")
-            found = self._download(key, new)
+            found = self._download(key, new, piece)
             place(new, found, digest, into, what=f"{key} in the store {self.address}")
 
     def head(self, key: str) -> Entry | None:
@@ -146,24 +150,33 @@ class ObjectStore:
         with self._asked("delete", ", ".join(keys)):
             obstore.delete(self._client, [self._full(key) for key in keys])
 
-    def sign(self, method: Literal["GET", "PUT"], key: str, expires: timedelta = LONGEST_SIGNED) -> str:
+    def sign(self, method: Method, key: str, expires: timedelta = LONGEST_SIGNED) -> str:
         """A URL with which whoever has it may read or write this one key, for at most 7 days.
 
         One that is signed with a temporary credential ends with it. The store is not asked.
         """
+        return self._signed(method, [key], expires)[0]
+
+    def sign_pieces(self, method: Method, key: str) -> Signed:
+        """The same for all pieces that there may be under `key`, with what else their requests need."""
+        piece = pieces.size(self.address.scheme)
+        headers = {"x-ms-blob-type": "BlockBlob"} if (self.address.scheme, method) == ("az", "PUT") else {}
+        return Signed.of(self._signed(method, list(pieces.keys(key, piece)), LONGEST_SIGNED), piece, headers)
+
+    def _signed(self, method: Method, keys: Sequence[str], expires: timedelta) -> Sequence[str]:
         import obstore
 
         if self.address.scheme == "file":
             raise UsageError(f"the folder {self.address.prefix} cannot be reached by URL")
-        full = self._full(key)
-        if self.address.scheme == "az" and quote(full) != full:
+        full = [self._full(key) for key in keys]
+        if self.address.scheme == "az" and quote(full[0]) != full[0]:
             # The client library signs the quoted key, and Azure checks the plain one.
             raise UsageError(
-                f"{full} cannot be signed for in the store {self.address}",
+                f"{full[0]} cannot be signed for in the store {self.address}",
                 hint="use a prefix of letters, digits and . _ - ~ / in `store:` of bodywork.yaml",
             )
         signer = cast("S3Store | GCSStore | AzureStore", self._client)
-        with self._asked("sign addresses", key):
+        with self._asked("sign addresses", keys[0]):
             return obstore.sign(signer, method, full, min(expires, LONGEST_SIGNED))
 
     def check(self) -> None:
@@ -220,15 +233,23 @@ class ObjectStore:
         with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
             obstore.put(self._client, self._full(key), content, mode="create" if absent else "overwrite")
 
-    def _download(self, key: str, into: Path) -> str:
-        """Write an object to a new file and return its sha256."""
+    def _download(self, key: str, into: Path, piece: int | None) -> str:
+        """Write an object, or all its pieces, to a new file and return the sha256."""
+        with into.open("xb") as file, Digesting() as digesting:
+            for one in pieces.keys(key, piece):
+                if self._append(one, file, digesting) != piece:
+                    break
+        return digesting.result
+
+    def _append(self, key: str, file: IO[bytes], digesting: Digesting) -> int:
         import obstore
 
-        with into.open("xb") as file, self._asked("read", key), Digesting() as digesting:
+        begun = file.tell()
+        with self._asked("read", key):
             for block in obstore.get(self._client, self._full(key)).stream(min_chunk_size=BLOCK):
                 digesting.add(memoryview(block))
                 file.write(block)
-        return digesting.result
+        return file.tell() - begun
 
 
 def _part(size: int) -> int:

@@ -84,8 +84,8 @@ class Launch:
     def _bring(self, one: "Input") -> None:
         path = self._place.input(one.name, one.file)
         try:
-            if one.url is not None:
-                transfer().get(one.url, one.digest, path, self._place.scratch)
+            if one.origin is not None:
+                transfer().get(one.origin, one.digest, path, self._place.scratch)
             elif not os.path.exists(path):
                 raise FailedError("the container that fetches inputs has not put it at %s" % path)
         except FailedError as failure:
@@ -118,7 +118,7 @@ class Launch:
                 retry=True,
             )
         try:
-            digest: str = transfer().put(output.url, path, self._place.scratch)
+            digest: str = transfer().put(output.to, path, self._place.scratch)
             return digest
         except FailedError as failure:
             raise FailedError(

@@ -5,14 +5,18 @@
      "lock": {"file": "/bodywork/lock-<16>.gz", "digest": "<64 hex>", "form": "requirements", "hashed": true,
               "build_as_of": null, "undated": [], "empty": false, "wheels": null},
      "cache": "/cache",
-     "outputs": [{"name": "model", "file": "model.joblib", "url": "<presigned PUT>"}],
-     "inputs": [{"name": "data", "file": "data.csv", "digest": "file:<hex>", "url": "<presigned GET>"}],
+     "outputs": [{"name": "model", "file": "model.joblib",
+                  "to": {"url": "<presigned PUT>", "more": "<packed>", "piece": 4294967296, "headers": {}}}],
+     "inputs": [{"name": "data", "file": "data.csv", "digest": "file:<hex>",
+                 "origin": {"url": "<presigned GET>", "more": "", "piece": null, "headers": {}}}],
      "timeout": 1200.0, "prepare_timeout": 1800.0, "drain": 0.0, "secrets": ["KEY"], "port": null,
      "given": ["LOG_LEVEL"], "hosts": ["serve"]}
 
-`source` null: the project is there already. An input's `url` null: the input is. `wheels` is the folder of
-the project's own wheels, `given` names the variables of bodywork.yaml, which nothing here overrides,
-`hosts` the names of services that are never asked for through a proxy; all three may be left out.
+`source` null: the project is there already. An input's `origin` null: the input is. What is larger than
+`piece` bytes is in pieces, each of exactly that size but for the last; `more` are the URLs of all but the
+first of them, by lines, as base64 of zlib. `headers` go with each request. `wheels` is the folder of the
+project's own wheels, `given` names the variables of bodywork.yaml, which nothing here overrides, `hosts` the
+names of services that are never asked for through a proxy; all three may be left out.
 """
 
 TYPE_CHECKING = False
@@ -34,23 +38,42 @@ class Lock:
         self.wheels: "Optional[str]" = given.get("wheels")
 
 
+class Signed:
+    """Addresses of an artifact's pieces, the first of which is always there; no `piece`: there is but one."""
+
+    def __init__(self, given: "Dict[str, Any]") -> None:
+        self.url: str = given["url"]
+        self.piece: "Optional[int]" = given.get("piece")
+        self.headers: "Dict[str, str]" = given.get("headers") or {}
+        self._more: str = given.get("more") or ""
+
+    @property
+    def urls(self) -> "List[str]":
+        if not self._more:
+            return [self.url]
+        import base64
+        import zlib
+
+        return [self.url, *zlib.decompress(base64.b64decode(self._more)).decode().split("\n")]
+
+
 class Output:
-    """A declared output; `url` takes a PUT."""
+    """A declared output, and where it is put."""
 
     def __init__(self, given: "Dict[str, Any]") -> None:
         self.name: str = given["name"]
         self.file: str = given["file"]
-        self.url: str = given["url"]
+        self.to = Signed(given["to"])
 
 
 class Input:
-    """An input, by its digest; `url` gives it to a GET."""
+    """An input, by its digest, and whence it is got."""
 
     def __init__(self, given: "Dict[str, Any]") -> None:
         self.name: str = given["name"]
         self.file: str = given["file"]
         self.digest: str = given["digest"]
-        self.url: "Optional[str]" = given["url"]
+        self.origin: "Optional[Signed]" = Signed(given["origin"]) if given["origin"] else None
 
 
 class Order:

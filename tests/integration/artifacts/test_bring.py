@@ -1,5 +1,6 @@
 """The init container of a service brings its inputs from a real S3 server, and says what keeps it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -57,6 +58,18 @@ def test_files_and_folders_are_brought_also_a_second_time(tmp_path: Path) -> Non
         assert (tmp_path / "inputs" / "model" / "thing").read_text() == "model"
         assert (tmp_path / "inputs" / "tables" / "thing" / "deep" / "rows.csv").read_text() == "1,2\n"
         assert "bodywork: brought" in done.stdout
+
+
+def test_what_was_put_in_pieces_is_brought_whole(tmp_path: Path) -> None:
+    with s3.server(tmp_path, "models") as server:
+        store = ObjectStore(Address.parse(f"s3://models?endpoint={server.endpoint}"), s3.VARIABLES)
+        for key, content in {"iris/model": b"1234", "iris/model.2": b"5678", "iris/model.3": b"9"}.items():
+            store.put_bytes(content, key)
+        digest = f"file:{hashlib.sha256(b'123456789').hexdigest()}"
+        told = json.loads(asked(server, tmp_path / "inputs", {"model": digest})["BODYWORK_BRING"])
+        done = bring({"BODYWORK_BRING": json.dumps({**told, "piece": 4})})
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert (tmp_path / "inputs" / "model" / "thing").read_text() == "123456789"
 
 
 def test_what_cannot_be_had_is_a_sentence(tmp_path: Path) -> None:

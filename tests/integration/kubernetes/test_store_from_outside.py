@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import s3
+from bodywork.artifacts import pieces
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.objects import ObjectStore
 from bodywork.errors import BodyworkError, NotFoundError
@@ -34,6 +35,8 @@ async def store(tmp_path: Path, connect: Callable[..., Api]) -> AsyncIterator[Ou
         (tmp_path / "model").write_text("a model")
         for name in NAMES:
             kept.put(tmp_path / "model", name)
+        for key, content in {"big": b"a model", "big.2": b" and an", "big.3": b"other"}.items():
+            kept.put_bytes(content, f"pieces/{key}")
 
         async def handler(asked: Asked) -> Reply:
             if asked.path.endswith("/secrets/bodywork-store-writer"):
@@ -70,6 +73,12 @@ async def test_objects_are_listed_got_and_deleted(store: Outside, tmp_path: Path
     assert [one.key async for one in store.list("iris/")] == NAMES[2:]
     with pytest.raises(NotFoundError):
         await store.download(NAMES[0], tmp_path / "again")
+
+
+async def test_pieces_are_got_as_one(store: Outside, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "PIECE", 7)  # as many bytes as each has
+    await store.download("pieces/big", tmp_path / "copy")
+    assert (tmp_path / "copy").read_text() == "a model and another"
 
 
 async def test_a_signature_is_good_for_nothing_else(store: Outside, tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def test_a_module_runs_as_it_does_on_one_machine(version: str, tmp_path: Path) -
     pod = Pod(tmp_path, python=interpreter(version), version=version)
     pod.change = {
         "args": ["--model", "a b"],
-        "outputs": [{"name": "my model", "file": "out/model.bin", "url": "http://nowhere"}],
+        "outputs": [{"name": "my model", "file": "out/model.bin", "to": {"url": "http://nowhere"}}],
         "secrets": [],
     }
     ended = pod.run(TELL + "sys.exit(3)")

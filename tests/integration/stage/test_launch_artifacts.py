@@ -57,12 +57,14 @@ def pod(tmp_path: Path) -> Pod:
     return Pod(tmp_path / "pod")
 
 
-def output(store: ObjectStore, file: str = "model.bin", **more: Any) -> dict[str, str]:
-    return {"name": "model", "file": file, "url": store.sign("PUT", "run/train/1/model"), **more}
+def output(store: ObjectStore, file: str = "model.bin", url: str | None = None) -> dict[str, Any]:
+    return {"name": "model", "file": file, "to": {"url": url or store.sign("PUT", "run/train/1/model")}}
 
 
 def reading(pod: Pod, url: str | None, digest: str, file: str = "deep/data.csv") -> Ended:
-    pod.change = {"inputs": [{"name": "data", "file": file, "digest": digest, "url": url}]}
+    pod.change = {
+        "inputs": [{"name": "data", "file": file, "digest": digest, "origin": url and {"url": url}}]
+    }
     return pod.run(READ)
 
 

@@ -137,9 +137,8 @@ def test_what_the_runtime_is_told_about_a_batch_stage() -> None:
         False,
         None,
     )
-    assert launch["outputs"] == [
-        {"name": "model", "file": "model.joblib", "url": "https://store.example/model.joblib?sign=1"}
-    ]
+    signed = {"url": "https://store.example/model.joblib?sign=1", "more": "", "piece": None, "headers": {}}
+    assert launch["outputs"] == [{"name": "model", "file": "model.joblib", "to": signed}]
     assert (launch["timeout"], launch["prepare_timeout"], launch["drain"]) == (1200.0, 1800.0, 0.0)
     assert (launch["secrets"], launch["given"]) == (["API_TOKEN"], ["API_TOKEN", "LOG_LEVEL"])
     assert (launch["port"], launch["hosts"]) == (None, ["iris--serve", "serve"])
@@ -149,7 +148,7 @@ def test_what_the_runtime_is_told_about_a_service() -> None:
     plan = plan_of()
     launch = json.loads(launch_of(plan, "serve", settings_of(plan), whole=False).encode())
     assert launch["source"] is None
-    assert launch["inputs"] == [{"name": "model", "file": "model.joblib", "digest": DIGEST, "url": None}]
+    assert launch["inputs"] == [{"name": "model", "file": "model.joblib", "digest": DIGEST, "origin": None}]
     assert (launch["port"], launch["timeout"]) == (5000, None)
     assert launch["drain"] > 0
 

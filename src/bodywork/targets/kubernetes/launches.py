@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
+from bodywork.artifacts.pieces import Signed
 from bodywork.errors import StageError
 from bodywork.run.plan import Plan, PlannedStage
 from bodywork.spec.model import Kind
@@ -54,14 +55,14 @@ class Launches:
         inputs = {one.name: digests[one.name] for one in stage.inputs if one.name in digests}
         locations = {name: await self._located(digest, stage.name) for name, digest in inputs.items()}
         init = () if whole else (fetched(plan, self.settings, credential=provisions.credential),)
-        downloads: dict[str, str] = {}
+        downloads: dict[str, Signed] = {}
         if inputs and stage.kind is Kind.SERVICE:
             files = {one.name: input_file(plan, one) for one in stage.inputs}
             store = _needed(provisions.store)
             init = (*init, store.bringing(planned, files, inputs, locations, self.settings))
         elif inputs:
             store = _needed(provisions.store)
-            downloads = {name: store.url_for_input(location) for name, location in locations.items()}
+            downloads = {name: store.download(location) for name, location in locations.items()}
         launch = Launch.of(
             plan,
             planned,
@@ -84,10 +85,12 @@ class Launches:
         return found
 
 
-def _uploads(plan: Plan, planned: PlannedStage, attempt: int, store: PipelineStore | None) -> dict[str, str]:
+def _uploads(
+    plan: Plan, planned: PlannedStage, attempt: int, store: PipelineStore | None
+) -> dict[str, Signed]:
     name = planned.stage.name
     return {
-        output.name: _needed(store).url_for_output(_location(plan, name, attempt, output.name))
+        output.name: _needed(store).upload(_location(plan, name, attempt, output.name))
         for output in planned.stage.outputs
     }
 

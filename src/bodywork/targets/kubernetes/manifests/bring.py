@@ -10,6 +10,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bodywork.artifacts import pieces
 from bodywork.artifacts.address import Address
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.manifests.containers import PYTHON, WORK, InitContainer
@@ -37,7 +38,7 @@ def brought(
     inputs = [
         {"into": f"{INPUTS}/{one.name}/{one.file}", "key": one.key, "digest": one.digest} for one in wanted
     ]
-    asked = {"store": str(store), "inputs": inputs}
+    asked = {"store": str(store), "piece": pieces.size(store.scheme), "inputs": inputs}
     return InitContainer(
         name="bring",
         image=settings.tool_image,

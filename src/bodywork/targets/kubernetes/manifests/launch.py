@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 
+from bodywork.artifacts.pieces import Signed
 from bodywork.environment import Lock
 from bodywork.environment.wheels import VARIABLE
 from bodywork.run.plan import Plan, PlannedStage
@@ -56,21 +57,21 @@ class LaunchLock:
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchOutput:
-    """A file that the stage makes; it goes to `url` by PUT."""
+    """A file that the stage makes, and where it goes by PUT."""
 
     name: str
     file: str
-    url: str
+    to: Signed
 
 
 @dataclass(frozen=True, kw_only=True)
 class LaunchInput:
-    """A file that the stage reads; it comes from `url`, or is at /work/inputs/NAME/FILE already."""
+    """A file that the stage reads, and whence; None: it is at /work/inputs/NAME/FILE already."""
 
     name: str
     file: str
     digest: str
-    url: str | None
+    origin: Signed | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,14 +112,14 @@ class Launch:
         settings: Settings,
         *,
         digests: Mapping[str, str],
-        uploads: Mapping[str, str],
-        downloads: Mapping[str, str],
+        uploads: Mapping[str, Signed],
+        downloads: Mapping[str, Signed],
         whole: bool = True,
     ) -> Launch:
-        """`digests` and `downloads` (URLs) are by input name, `uploads` (URLs) by output name.
+        """`digests` and `downloads` are by input name, `uploads` by output name.
 
-        An input without a URL is placed by an init container; so is the project, unless the
-        run's Secret has the `whole` of it. Raises KeyError for an output without a URL.
+        An input without a download is placed by an init container; so is the project, unless the
+        run's Secret has the `whole` of it. Raises KeyError for an output without an upload.
         """
         stage = planned.stage
         service = stage.service if stage.kind is Kind.SERVICE else None
@@ -132,14 +133,14 @@ class Launch:
             lock=LaunchLock.of(lock),
             cache=CACHE,
             outputs=tuple(
-                LaunchOutput(name=one.name, file=one.file, url=uploads[one.name]) for one in stage.outputs
+                LaunchOutput(name=one.name, file=one.file, to=uploads[one.name]) for one in stage.outputs
             ),
             inputs=tuple(
                 LaunchInput(
                     name=one.name,
                     file=input_file(plan, one),
                     digest=digests[one.name],
-                    url=downloads.get(one.name),
+                    origin=downloads.get(one.name),
                 )
                 for one in stage.inputs
             ),

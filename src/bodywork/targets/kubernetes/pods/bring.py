@@ -38,15 +38,15 @@ def bring(variables: Mapping[str, str]) -> None:
     store = ObjectStore(Address.parse(asked["store"]), variables)
     for wanted in asked["inputs"]:
         began = time.monotonic()
-        _get(store, wanted["key"], wanted["digest"], Path(wanted["into"]))
+        _get(store, wanted["key"], wanted["digest"], Path(wanted["into"]), asked.get("piece"))
         say(f"brought {wanted['into']} in {time.monotonic() - began:.1f} s")
 
 
-def _get(store: ObjectStore, key: str, digest: str, into: Path) -> None:
+def _get(store: ObjectStore, key: str, digest: str, into: Path, piece: int | None) -> None:
     shutil.rmtree(into.parent, ignore_errors=True)  # of an attempt that was cut off
     while True:
         try:
-            return store.get(key, digest, into)
+            return store.get(key, digest, into, piece=piece)
         except UnreachableError as error:
             say(f"waiting for the store: {error.message}")
             time.sleep(PAUSE)

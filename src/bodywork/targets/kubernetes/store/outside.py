@@ -16,6 +16,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
+from bodywork.artifacts import pieces
 from bodywork.artifacts.content import place
 from bodywork.artifacts.files import room_on
 from bodywork.artifacts.objects import Entry
@@ -61,13 +62,17 @@ class Outside:
         return cls(api=api, namespace=namespace, service=service, credential=credential)
 
     async def download(self, key: str, into: Path) -> str:
-        """Write an object to a new file and return its sha256."""
+        """Write an artifact to a new file and return its sha256."""
         taken = hashlib.sha256()
         with into.open("xb") as file:
-            async with aclosing(self._ask("GET", f"{BUCKET}/{key}", {})) as chunks:
-                async for chunk in chunks:
-                    taken.update(chunk)
-                    file.write(chunk)
+            for one in pieces.keys(key, pieces.PIECE):
+                begun = file.tell()
+                async with aclosing(self._ask("GET", f"{BUCKET}/{one}", {})) as chunks:
+                    async for chunk in chunks:
+                        taken.update(chunk)
+                        file.write(chunk)
+                if file.tell() - begun != pieces.PIECE:
+                    break
         return taken.hexdigest()
 
     async def list(self, prefix: str) -> AsyncIterator[Entry]:
@@ -120,7 +125,8 @@ async def fetch(
     key = location.key(plan.project.object_name)
     if plan.project.store is not None:
         store = await opened(api, plan.project.store, namespace, variables)
-        await asyncio.to_thread(store.get, key, digest, into)
+        piece = pieces.size(store.address.scheme)
+        await asyncio.to_thread(store.get, key, digest, into, piece=piece)
         return
     store_here = await Outside.reader(api, namespace)
     with room_on(into.parent), tempfile.TemporaryDirectory(dir=into.parent, prefix=".new-") as scratch:

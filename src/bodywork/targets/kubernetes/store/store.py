@@ -18,6 +18,7 @@ from bodywork.artifacts.address import SECRET as GIVEN
 from bodywork.artifacts.address import Address
 from bodywork.artifacts.client import require
 from bodywork.artifacts.objects import ObjectStore
+from bodywork.artifacts.pieces import Signed
 from bodywork.errors import ForbiddenError, UnreachableError, UsageError
 from bodywork.run.plan import Plan, PlannedStage
 from bodywork.spec.model import Kind, Project
@@ -63,13 +64,13 @@ class PipelineStore:
         """Under the address' prefix."""
         return location.key(self.pipeline)
 
-    def url_for_output(self, location: Location) -> str:
+    def upload(self, location: Location) -> Signed:
         """Where the stage puts what it has made; good for 7 days, or as long as the credential lasts."""
-        return self.signer.sign("PUT", self.key(location))
+        return self.signer.sign_pieces("PUT", self.key(location))
 
-    def url_for_input(self, location: Location) -> str:
+    def download(self, location: Location) -> Signed:
         """Where a batch stage gets what it reads."""
-        return self.signer.sign("GET", self.key(location))
+        return self.signer.sign_pieces("GET", self.key(location))
 
     def bringing(
         self,
