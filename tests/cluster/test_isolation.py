@@ -83,7 +83,8 @@ api = "https://%s:%s" % (os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBE
 anyone = ssl._create_unverified_context()
 first = pathlib.Path("/proc/1/environ").read_bytes().split(b"\\0")
 launch = json.loads(next(e for e in first if e.startswith(b"BODYWORK_LAUNCH=")).partition(b"=")[2])
-urls = {one["name"]: one.get("to", one.get("origin"))["url"] for one in launch["inputs"] + launch["outputs"]}
+signed = [(one["name"], one.get("to") or one.get("origin")) for one in launch["inputs"] + launch["outputs"]]
+urls = {name: where["url"] for name, where in signed if where}
 places = ["/var/run/secrets", "/credential", os.environ["HOME"]]
 print("SEEN " + json.dumps({
     "names": sorted(os.environ) + sorted(e.partition(b"=")[0].decode() for e in first if e),
