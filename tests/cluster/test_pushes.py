@@ -60,7 +60,7 @@ def begin(ground: Ground) -> None:
     assert ground.deploy("--detach").code == 0
     yaml = HEAD.format(name=ground.name) + ONE
     project, _ = read(yaml.encode(), file="bodywork.yaml", files=None)
-    ground.ask(lambda api: firings.make(api, project, ground.name, ground.name, SEEN))
+    ground.ask(lambda api: firings.make(api, project, ground.name, ground.name, SEEN, keep=30))
 
 
 def test_a_push_is_claimed_once_and_after_a_run_in_progress(ground: Ground) -> None:

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bodywork.app.cluster.cron import placed, refuse_taken, unseen
+from bodywork.app.cluster.keeping import newest_first
 from bodywork.app.cluster.order import Order, run_of
 from bodywork.app.cluster.pushes import left, own
 from bodywork.app.cluster.times import Told, accounted
@@ -198,6 +199,8 @@ def test_the_runs_of_a_schedule_beyond_those_that_it_keeps() -> None:
     rows = [firing(4, State.RUNNING, "r4"), firing(3, State.SKIPPED)]
     rows += [firing(day, run=f"r{day}") for day in (2, 1, 0)]
     assert runs_beyond(rows, 1) == {"r1", "r0"} and runs_beyond(rows, 3) == set()
+    book = {"data": {told.key_of(row): told.encode(row) for row in rows[::-1]}}
+    assert newest_first(book) == rows and newest_first({}) == []
 
 
 def test_a_firing_is_read_as_it_was_written() -> None:

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bodywork.app.cluster.controller import leave
+from bodywork.app.cluster.keeping import newest_first
 from bodywork.app.cluster.order import Order
 from bodywork.app.cluster.pushes import claimed
 from bodywork.app.cluster.site import AWAY, ClusterSite
@@ -85,9 +86,8 @@ async def _forget_old_runs(parts: Parts, order: Order) -> None:
     """The records of the schedule's runs beyond `keep`; what they have put into the store is `prune`'s."""
     definition = order.definition
     async with ClusterSite(parts, order.where) as site:
-        known = await firings.read(site.api, definition.name, order.namespace)
-        rows = [told.decode(known[key]) for key in sorted(known, reverse=True)]
-        old = runs_beyond(rows, definition.rule.keep)
+        book = await firings.book(site.api, definition.name, order.namespace)
+        old = runs_beyond(newest_first(book or {}), definition.rule.keep)
         await site.records.trim(definition.pipeline, TOO_MANY, among=old)
 
 

@@ -90,7 +90,8 @@ class SchedulesInCluster:
             secret = await credential(self.parts, definition, project, self.access, namespace)
             seen = unseen(before, definition, tip)
             made = await objects(api, definition, project, settings, secret=secret, before=before)
-            await firings.make(api, project, definition.name, namespace, seen)
+            keep = definition.rule.keep
+            await firings.make(api, project, definition.name, namespace, seen, keep=keep)
             for one in made:
                 await api.apply(one)
             await remove_others(api, was, made)

@@ -20,6 +20,7 @@ from bodywork.app.cluster.check import (
     value_of,
 )
 from bodywork.app.cluster.git_key import files_for_pods
+from bodywork.app.cluster.keeping import kept_by_schedules
 from bodywork.app.cluster.logs import ClusterLogs
 from bodywork.app.cluster.platform import platform_of
 from bodywork.app.cluster.settings import settings_of
@@ -147,7 +148,7 @@ class ClusterSite:
         async with lease.hold(run, wait=wait, on_cancel=stop, on_lost=lost):
             yield
             if not self._erased:
-                await self.records.trim(pipeline, Policy())
+                await self._trim(pipeline)
         if self._erased:
             await lease.remove()
 
@@ -234,6 +235,13 @@ class ClusterSite:
 
     def _settings(self, project: Project) -> Settings:
         return settings_of(self._parts, self._where, project)
+
+    async def _trim(self, pipeline: str) -> None:
+        """Forget old runs, but none that a schedule keeps."""
+        project = await self._project(pipeline)
+        namespace = self._settings(project).namespace
+        kept = await kept_by_schedules(self._api, project.object_name, namespace)
+        await self.records.trim(pipeline, Policy(), but=kept)
 
     async def _make_namespace(self, pipeline: str) -> None:
         """The lease and the record are in it; it is deleted with the pipeline if it was made for it."""

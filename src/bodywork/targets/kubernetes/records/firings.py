@@ -1,5 +1,6 @@
 """What became of the times of a schedule, in one ConfigMap: a key for each, so that pods that write at
-the same time do not get into each other's way. Annotations tell of the branch that is looked at.
+the same time do not get into each other's way. Annotations tell of the branch that is looked at, and how
+many runs are to be kept.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ TIP = f"{labels.PREFIX}tip"
 TROUBLE = f"{labels.PREFIX}trouble"
 """Annotation: why it could not be looked at."""
 
+KEEP = f"{labels.PREFIX}keep"
+"""Annotation: how many runs of the schedule are kept."""
+
 MOST = 400
 """Firings that are kept: a third of what a ConfigMap can hold."""
 
@@ -39,6 +43,12 @@ async def book(api: Api, schedule: str, namespace: str) -> Object | None:
     return await api.get(CONFIG_MAP, name_of(schedule), namespace)
 
 
+async def books(api: Api, pipeline: str, namespace: str) -> list[Object]:
+    """All that is written of the schedules of a pipeline, which is given by its object name."""
+    chosen = {**labels.of_name(pipeline), labels.KIND: SCHEDULE}
+    return await api.list(CONFIG_MAP, namespace, labels=chosen)
+
+
 def documents_of(found: Object) -> Mapping[str, str]:
     return found.get("data") or {}
 
@@ -48,13 +58,17 @@ def said_of(found: Object, what: str) -> str:
     return str((found["metadata"].get("annotations") or {}).get(what, ""))
 
 
-async def make(api: Api, project: Project, schedule: str, namespace: str, tip: str | None) -> None:
-    """An empty one, if there is none yet; its branch is at `tip` (None: as it is known already)."""
+async def make(
+    api: Api, project: Project, schedule: str, namespace: str, tip: str | None, *, keep: int
+) -> None:
+    """An empty one, if there is none yet, of a schedule that keeps so many runs; its branch is at `tip`
+    (None: as it is known already).
+    """
     metadata = {"name": name_of(schedule), "namespace": namespace, "labels": marks(project, schedule)}
     with contextlib.suppress(AlreadyThereError):
         await api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
     seen = {} if tip is None else {TIP: tip}
-    await say(api, schedule, namespace, {**seen, TROUBLE: None})
+    await say(api, schedule, namespace, {**seen, TROUBLE: None, KEEP: str(keep)})
 
 
 async def write(

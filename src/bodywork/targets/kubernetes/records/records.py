@@ -126,8 +126,15 @@ class ClusterRecords:
                 await self._index.delete(main)
                 self._writers.pop(run_objects.run_of(main), None)
 
-    async def trim(self, pipeline: str, policy: Policy, *, among: Collection[str] | None = None) -> list[str]:
-        """Delete the records of runs that may be forgotten, of `among` if that is given.
+    async def trim(
+        self,
+        pipeline: str,
+        policy: Policy,
+        *,
+        among: Collection[str] | None = None,
+        but: Collection[str] = frozenset(),
+    ) -> list[str]:
+        """Delete the records of runs that may be forgotten, of `among` if that is given, and none of `but`.
 
         Gives back their ids.
         """
@@ -140,7 +147,8 @@ class ClusterRecords:
 
         releases = _newest_first([release for _, release in known])
         records = [record for record, _ in known]
-        going = await retention.dispensable(records, releases, policy, outputs, among)
+        chosen = set(mains if among is None else among) - set(but)
+        going = await retention.dispensable(records, releases, policy, outputs, chosen)
         for record in going:
             await self._remember(mains[record.run])
             await self._index.delete(mains[record.run])
