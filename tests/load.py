@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import http.client
+import json
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
-RATE = 50
+RATE = 50.0
 """Requests a second, of each client."""
 
 
 @dataclass
 class Load:
-    """What two clients have seen: one opens a connection for each request, one keeps its own."""
+    """What two clients have seen: one opens a connection for each request, one keeps its own.
+
+    They send `document` (None: GET).
+    """
 
     url: str
     path: str = "/"
+    document: Any = None
+    rate: float = RATE
     answers: list[tuple[float, str]] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def _ask(self, connection: http.client.HTTPConnection) -> None:
-        connection.request("GET", self.path)
+        if self.document is None:
+            connection.request("GET", self.path)
+        else:
+            data = json.dumps(self.document)
+            connection.request("POST", self.path, data, {"Content-Type": "application/json"})
         answer = connection.getresponse()
         body = answer.read().decode()
         if answer.status != 200:
@@ -45,7 +56,7 @@ class Load:
                 connection.close()
             if not keep:
                 connection.close()
-            due = max(due + 1 / RATE, time.monotonic() - 1)
+            due = max(due + 1 / self.rate, time.monotonic() - 1)
             self._stop.wait(max(0.0, due - time.monotonic()))
         connection.close()
 
@@ -58,9 +69,9 @@ class Load:
 
 
 @contextmanager
-def loaded(url: str, path: str = "/") -> Iterator[Load]:
+def loaded(url: str, path: str = "/", document: Any = None, rate: float = RATE) -> Iterator[Load]:
     """Ask `url` all the time, until the end of the block."""
-    load = Load(url, path)
+    load = Load(url, path, document, rate)
     clients = [threading.Thread(target=load._client, args=(keep,)) for keep in (True, False)]
     for client in clients:
         client.start()

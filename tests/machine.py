@@ -69,7 +69,7 @@ class Machine:
             there = wanted and (wanted[0].state.ended or (running and wanted[0].state is State.RUNNING))
             return wanted[0] if there else None
 
-        found: Firing = wait_for(told, seconds=60)
+        found: Firing = wait_for(told, seconds=180)
         return found
 
 

@@ -50,10 +50,14 @@ class Server:
             self._process = None
 
     def objects(self, bucket: str) -> dict[str, str]:
-        """What a bucket holds, by key, but for the mark of who keeps it."""
+        """What a bucket of texts holds, by key, but for the mark of who keeps it."""
+        return {key: data.decode() for key, data in self.contents(bucket).items()}
+
+    def contents(self, bucket: str) -> dict[str, bytes]:
+        """The same, of whatever it holds."""
         files = (path for path in (self.root / bucket).rglob("*") if path.is_file())
         return {
-            path.relative_to(self.root / bucket).as_posix(): path.read_text()
+            path.relative_to(self.root / bucket).as_posix(): path.read_bytes()
             for path in files
             if path.name != "owner"
         }
