@@ -73,6 +73,10 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX claims_of_digest ON claims (digest);
     CREATE TABLE stores (address TEXT PRIMARY KEY);
     """,
+    """
+    ALTER TABLE schedules ADD COLUMN owed TEXT NOT NULL DEFAULT '';
+    ALTER TABLE firings ADD COLUMN tip TEXT NOT NULL DEFAULT '';
+    """,
 )
 """What makes schema N+1 out of schema N; entries are added and never changed."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
 
 from bodywork.app.cluster.order import Order
-from bodywork.app.cluster.pushes import claimed
+from bodywork.app.cluster.pushes import claimed, conclusion
 from bodywork.app.parts import Parts
 from bodywork.errors import UnreachableError
 from bodywork.schedule import told
@@ -49,6 +50,11 @@ def write(ground: Ground, firing: Firing) -> None:
     ground.ask(lambda api: firings.write(api, ground.name, ground.name, documents))
 
 
+def end(ground: Ground, firing: Firing) -> None:
+    documents, said = conclusion(book(ground), firing, None)
+    ground.ask(lambda api: firings.write(api, ground.name, ground.name, documents, said))
+
+
 def book(ground: Ground) -> Object:
     found: Object = ground.ask(lambda api: firings.book(api, ground.name, ground.name))
     return found
@@ -77,17 +83,30 @@ def test_a_push_is_claimed_once_and_after_a_run_in_progress(ground: Ground) -> N
     taken = look(ground, "4", LATER)
     assert taken is not None and (taken.run, taken.due) == (push.run, push.due), "so does the next Job"
     write(ground, taken)
-    write(ground, replace(taken, state=State.SUCCEEDED, ended=taken.due + 9))
+    end(ground, replace(taken, state=State.FAILED, run="", reason="no tree", ended=taken.due + 9))
     assert look(ground, "4", LATER) is None, "it had written the end, and died"
-    assert look(ground, "5", PUSHED) is None
+    trouble = f"{PUSHED[:8]} was pushed, and is tried again until a run of it begins: no tree"
+    assert firings.said_of(book(ground), firings.TROUBLE) == trouble
 
-    assert look(ground, "6", "") is None
+    wait_for(lambda: time.time() > push.due + 1)
+    again = look(ground, "5", PUSHED)
+    assert (
+        again is not None
+        and again.run != push.run
+        and firings.said_of(book(ground), firings.TROUBLE) == trouble
+    )
+    end(ground, replace(again, state=State.FAILED, reason="train failed", ended=again.due + 9))
+    assert look(ground, "6", PUSHED) is None, "a run has begun"
+    assert firings.said_of(book(ground), firings.TROUBLE) == ""
+    assert len(firings.documents_of(book(ground))) == 2
+
+    assert look(ground, "7", "") is None
     assert firings.said_of(book(ground), firings.TROUBLE) == "git.example is away"
-    later = look(ground, "7", LATER)
+    later = look(ground, "8", LATER)
     assert later is not None and later.run != push.run
     assert firings.said_of(book(ground), firings.TROUBLE) == ""
     ground.ask(lambda api: api.delete(CONFIG_MAP, firings.name_of(ground.name), ground.name))
-    assert look(ground, "8", PUSHED) is None, "the schedule is gone"
+    assert look(ground, "9", PUSHED) is None, "the schedule is gone"
 
 
 def test_of_two_that_have_read_the_same_only_one_writes(ground: Ground) -> None:

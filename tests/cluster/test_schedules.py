@@ -54,13 +54,24 @@ def publish(
     *,
     yaml: str = ONE,
     modules: Mapping[str, str] | None = None,
+    half: bool = False,
 ) -> Path:
     """A commit that prints a word, in what the server gives out."""
     ground.commit(yaml, modules or {"train.py": module % word})
+    return hosted(ground, half=half)
+
+
+def hosted(ground: Ground, *, half: bool = False) -> Path:
+    """What the server gives out, as it is now; `half`: but for the tree of the newest commit."""
     place = ground.folder / "host" / "iris.git"
     place.parent.mkdir(exist_ok=True)
+    fresh = place.with_name("fresh")
+    subprocess.run(["git", "clone", "-q", "--bare", str(ground.repository.path), str(fresh)], check=True)
+    if half:
+        tree = ground.repository.git("rev-parse", "HEAD^{tree}")
+        (fresh / "objects" / tree[:2] / tree[2:]).unlink()
     shutil.rmtree(place, ignore_errors=True)
-    subprocess.run(["git", "clone", "-q", "--bare", str(ground.repository.path), str(place)], check=True)
+    fresh.rename(place)
     return place
 
 
@@ -158,7 +169,9 @@ def test_a_model_is_trained_and_served_from_inside_the_cluster(
 
 
 def test_a_push_is_deployed_once(ground: Ground, server: sshd.SshServer, tool: Tool) -> None:
-    """A branch that cannot be looked at is told; one that has moved is run; then nothing is, for a look."""
+    """A branch that cannot be looked at is told; one that has moved is run, as soon as it can be fetched;
+    then nothing is, for a look.
+    """
     place = publish(ground, "before")
     url, name, key = server.url(place), ground.name, ("--ssh-key-file", str(server.key))
     made = tool.good("schedule", url, "--on-push", "30", "--keep", "1", *key)
@@ -169,14 +182,24 @@ def test_a_push_is_deployed_once(ground: Ground, server: sshd.SshServer, tool: T
     wait_for(lambda: shown(tool, name)["trouble"], seconds=150, every=1.0)
     assert history(tool, name) == [], "what was there before is not run"
 
-    for count, word in enumerate(("pushed", "pushed again"), 1):
-        publish(ground, word)
-        row = ended(tool, name, count, seconds=240)
-        assert (row["state"], row["cause"]) == ("succeeded", "push"), row
-        assert word in tool.good("schedule", "logs", name).out
+    publish(ground, "pushed")
+    row = ended(tool, name, 1, seconds=240)
+    assert (row["state"], row["cause"]) == ("succeeded", "push"), row
+    assert "pushed" in tool.good("schedule", "logs", name).out
+
+    publish(ground, "pushed again", half=True)
+    row = ended(tool, name, 2, seconds=240)
+    assert (row["state"], row["cause"], row["run"]) == ("failed", "push", None), row
+    assert "is tried again until a run of it begins: git fetch failed" in shown(tool, name)["trouble"]
+    hosted(ground)
+    row = ended(tool, name, 3, seconds=240)
+    assert (row["state"], row["cause"]) == ("succeeded", "push"), row
+    assert "pushed again" in tool.good("schedule", "logs", name).out
     wait_for(lambda: shown(tool, name)["looked"] > later(row["ended"], 30), seconds=150, every=1.0)
     assert shown(tool, name)["trouble"] == ""
-    assert len(history(tool, name)) == 2, "each push once, and no line for a look that found nothing"
+    assert [one["state"] for one in history(tool, name)] == ["succeeded", "failed", "succeeded"], (
+        "each push once, with the trouble that there was, and no line for a look that found nothing"
+    )
     (run,) = tool.good("runs", name, "-o", "json").json
     assert run["run"] == row["run"], "the other one is more than it keeps"
     assert len(ground.all(JOB, **{"bodywork/kind": "push"})) <= 1

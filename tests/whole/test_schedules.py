@@ -7,6 +7,8 @@ import re
 import signal
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -216,6 +218,43 @@ def test_a_push_is_deployed(tool: Tool, project: Repository) -> None:
     wait_for(lambda: history(tool), seconds=30, every=0.5)
     assert ended(tool, "succeeded")["cause"] == "push"
     assert "train | pushed" in tool.good("schedule", "logs", "iris").out
+
+
+def test_a_push_that_cannot_be_fetched_is_tried_again_until_it_is_run(
+    tool: Tool, project: Repository
+) -> None:
+    """Its branch can be looked at, and one of its objects is not there yet."""
+    tool.good("schedule", str(project.path), "--cron", "@yearly", "--on-push", "10", "--ref", "main")
+    with half_pushed(project, {"train.py": "print('pushed')\n"}) as commit:
+        row = ended(tool)
+        assert (row["state"], row["cause"], row["run"]) == ("failed", "push", None) and row["reason"]
+        said = wait_for(lambda: tool.good("schedule", "show", "iris", "-o", "json").json["trouble"])
+        assert said.startswith(f"{commit[:8]} was pushed, and is tried again until a run of it begins: git")
+
+        def tried_again() -> dict[str, Any] | None:
+            first, *more = history(tool)  # two lines, while it is tried again
+            return first if not more and first["ended"] > row["ended"] else None
+
+        again = wait_for(tried_again, seconds=60, every=0.5)
+        assert (again["state"], again["due"]) == ("failed", row["due"]), "one line tells of both"
+    assert ended(tool, "succeeded")["cause"] == "push"
+    assert "train | pushed" in tool.good("schedule", "logs", "iris").out
+    assert [one["state"] for one in history(tool)] == ["succeeded", "failed"]
+    assert tool.good("schedule", "show", "iris", "-o", "json").json["trouble"] == ""
+    assert len(list((tool.home / "state").rglob("*/[0-9]*.log"))) == 2
+
+
+@contextmanager
+def half_pushed(project: Repository, files: dict[str, str]) -> Iterator[str]:
+    """A commit to which `main` has moved, as long as its tree cannot be had."""
+    project.git("checkout", "--quiet", "-b", "next")
+    commit = project.commit(files)
+    tree = project.git("rev-parse", "HEAD^{tree}")
+    there = project.path / ".git" / "objects" / tree[:2] / tree[2:]
+    there.rename(away := there.with_name("away"))
+    project.git("update-ref", "refs/heads/main", commit)
+    yield commit
+    away.rename(there)
 
 
 def test_old_runs_go_and_what_was_told_of_them_stays(tool: Tool, project: Repository) -> None:

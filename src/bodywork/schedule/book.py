@@ -7,21 +7,16 @@ else has decided since it was looked at; so two that look at the same time canno
 from __future__ import annotations
 
 import difflib
-import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
 from bodywork.database import Database
 from bodywork.errors import NotFoundError
 from bodywork.schedule.definition import Definition
 from bodywork.schedule.due import Decision, Fate
 from bodywork.schedule.firing import Cause, Firing, State
-
-FIELDS = tuple(field.name for field in fields(Firing))
-COLUMNS = ", ".join(FIELDS)
-STATES = {Fate.FIRED: State.WAITING, Fate.SKIPPED: State.SKIPPED, Fate.MISSED: State.MISSED}
-OPEN = f"('{State.WAITING}', '{State.RUNNING}')"
+from bodywork.schedule.rows import COLUMNS, OPEN, add, conclude_push, firing_of, insert, see
 
 MOST_MISSED = 100
 """Missed times that get a line each, after a long time without power; one line tells of those before."""
@@ -32,8 +27,8 @@ class Kept:
     """A schedule as it stands. Times are seconds since the epoch.
 
     `last` is the time up to which all is decided, `paused` since when nothing fires (None: it does),
-    `tip` the commit at which the ref was last seen, `trouble` why it could not be looked at, `looked`
-    when it last was (None: nobody knows).
+    `tip` the commit at which the ref was last seen, `owed` the same as long as no run of it has begun,
+    `trouble` why it could not be looked at or run, `looked` when it last was (None: nobody knows).
     """
 
     definition: Definition
@@ -41,6 +36,7 @@ class Kept:
     paused: float | None
     last: float
     tip: str = ""
+    owed: str = ""
     trouble: str = ""
     looked: float | None = None
 
@@ -63,23 +59,23 @@ class Book:
         to one whose ref is another, or was not looked at.
         """
         before = next((one for one in self.kept() if one.definition.name == definition.name), None)
-        last = now
+        last, owed = now, ""
         if before is not None and same_times(before.definition, definition):
             last = before.last
         if before is not None and looked_at(before.definition, definition):
-            tip = before.tip
-        values = (definition.pipeline, definition.encode(), last, tip, definition.name)
+            tip, owed = before.tip, before.owed
+        values = (definition.pipeline, definition.encode(), last, tip, owed, definition.name)
         with self._database.writing() as db:
             if before is None:
                 db.execute(
-                    "INSERT INTO schedules (pipeline, document, last, tip, name, made, trouble)"
-                    " VALUES (?, ?, ?, ?, ?, ?, '')",
+                    "INSERT INTO schedules (pipeline, document, last, tip, owed, name, made, trouble)"
+                    " VALUES (?, ?, ?, ?, ?, ?, ?, '')",
                     (*values, now),
                 )
             else:
                 db.execute(
-                    "UPDATE schedules SET pipeline = ?, document = ?, last = ?, tip = ?, trouble = ''"
-                    " WHERE name = ?",
+                    "UPDATE schedules SET pipeline = ?, document = ?, last = ?, tip = ?, owed = ?,"
+                    " trouble = '' WHERE name = ?",
                     values,
                 )
         return before
@@ -87,7 +83,7 @@ class Book:
     def kept(self) -> list[Kept]:
         """All schedules, by name."""
         rows = self._database.read(
-            "SELECT document, made, paused, last, tip, trouble FROM schedules ORDER BY name"
+            "SELECT document, made, paused, last, tip, owed, trouble FROM schedules ORDER BY name"
         )
         return [
             Kept(
@@ -96,9 +92,10 @@ class Book:
                 paused=paused,
                 last=last,
                 tip=tip,
+                owed=owed,
                 trouble=trouble,
             )
-            for text, made, paused, last, tip, trouble in rows
+            for text, made, paused, last, tip, owed, trouble in rows
         ]
 
     def get(self, name: str) -> Kept:
@@ -118,7 +115,7 @@ class Book:
             db.execute("UPDATE schedules SET paused = NULL, last = ? WHERE name = ?", (now, name))
             told = [Decision(due=due, fate=Fate.MISSED, reason="the schedule was paused") for due in passed]
             for decision in _gathered(told):
-                _insert(db, name, decision, now, "")
+                insert(db, name, decision, now, "")
 
     def delete(self, name: str) -> None:
         """Forget a schedule with its firings; their runs stay."""
@@ -146,27 +143,25 @@ class Book:
             if changed.rowcount != 1:
                 return False
             for decision in _gathered(decisions):
-                _insert(db, name, decision, now, run)
+                insert(db, name, decision, now, run)
         return True
 
     def push(self, kept: Kept, tip: str, *, now: float, run: str) -> bool:
-        """The ref has moved to `tip`: fire, unless somebody else has seen it. As `settle`."""
+        """The ref has moved to `tip`, or no run of that has begun yet: fire, unless somebody else has.
+
+        As `settle`.
+        """
         name = kept.definition.name
         with self._database.writing() as db:
-            changed = db.execute(
-                "UPDATE schedules SET tip = ?, trouble = ''"
-                " WHERE name = ? AND tip = ? AND paused IS NULL AND tip <> ?",
-                (tip, name, kept.tip, tip),
-            )
-            if changed.rowcount != 1:
+            if not see(db, name, before=kept.tip, tip=tip):
                 return False
-            _add(db, name, due=now, cause=Cause.PUSH, state=State.WAITING, run=run, at=now)
+            add(db, name, due=now, cause=Cause.PUSH, state=State.WAITING, run=run, at=now, tip=tip)
         return True
 
     def ask(self, name: str, *, now: float, run: str) -> Firing:
         """Fire now, because somebody wants it."""
         with self._database.writing() as db:
-            number = _add(db, name, due=now, cause=Cause.ASKED, state=State.WAITING, run=run, at=now)
+            number = add(db, name, due=now, cause=Cause.ASKED, state=State.WAITING, run=run, at=now)
         return self.firing(number)
 
     # Firings
@@ -186,7 +181,8 @@ class Book:
         """How a firing ended; `began`: there is a run of it. False: that was known already.
 
         Without a reason, what was said before stays: how late it was. With `process`, only if that is
-        still the one that carries it out ("": nobody does).
+        still the one that carries it out ("": nobody does). A push of which there is no run is owed one; its
+        line takes the place of that of the try before.
         """
         with self._database.writing() as db:
             changed = db.execute(
@@ -195,6 +191,8 @@ class Book:
                 f" WHERE number = ? AND state IN {OPEN} AND (? IS NULL OR process = ?)",
                 (state, not reason, reason, now, began, number, process, process),
             )
+            if changed.rowcount == 1:
+                conclude_push(db, number, began=began)
             return changed.rowcount == 1
 
     def firing(self, number: int) -> Firing:
@@ -214,10 +212,7 @@ class Book:
 
     def _firings(self, where: str, *values: object) -> list[Firing]:
         rows = self._database.read(f"SELECT {COLUMNS} FROM firings {where}", *values)
-        found = (dict(zip(FIELDS, row, strict=True)) for row in rows)
-        return [
-            Firing(**{**one, "cause": Cause(one["cause"]), "state": State(one["state"])}) for one in found
-        ]
+        return [firing_of(row) for row in rows]
 
 
 def not_there(name: str, known: Sequence[str]) -> NotFoundError:
@@ -248,40 +243,3 @@ def _gathered(decisions: Sequence[Decision]) -> list[Decision]:
     first, last = many[0].due, many[-1]
     told = f"{last.reason}; so did {len(many) - 1} times before it, from {first:%Y-%m-%d %H:%M} UTC on"
     return [Decision(due=last.due, fate=last.fate, reason=told), *rest]
-
-
-def _insert(db: sqlite3.Connection, name: str, decision: Decision, now: float, run: str) -> None:
-    state = STATES[decision.fate]
-    fired = decision.fate is Fate.FIRED
-    _add(
-        db,
-        name,
-        due=decision.due.astimezone(UTC).timestamp(),
-        cause=Cause.TIME,
-        state=state,
-        run=run if fired else "",
-        at=now,
-        reason=decision.reason,
-        ended=None if fired else now,
-    )
-
-
-def _add(
-    db: sqlite3.Connection,
-    name: str,
-    *,
-    due: float,
-    cause: Cause,
-    state: State,
-    run: str,
-    at: float,
-    reason: str = "",
-    ended: float | None = None,
-) -> int:
-    """A time that is there already is left as it is: a clock that was set back brings it again."""
-    added = db.execute(
-        "INSERT OR IGNORE INTO firings (schedule, due, cause, state, run, process, reason, at, ended)"
-        " VALUES (?, ?, ?, ?, ?, '', ?, ?, ?)",
-        (name, due, cause, state, run, reason, at, ended),
-    )
-    return int(added.lastrowid or 0)

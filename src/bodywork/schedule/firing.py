@@ -5,6 +5,8 @@ waiting ──> running ──> succeeded, failed, cancelled, interrupted     as
    └──> missed, failed
 skipped, missed                                                       from the beginning
 
+A push of which no run began is tried again, by a firing whose line takes the place of the one before.
+
 Whoever carries a firing out takes it first (`Book.take`), and only one can: so a firing that waits may
 be started by as many agents as there are, and runs once.
 """
@@ -45,7 +47,8 @@ class State(StrEnum):
 class Firing:
     """Times are seconds since the epoch. `due` is the time that it is for, `at` when that was decided.
 
-    `run` is empty where there is no run; `process` is the identity of the one that carries it out.
+    `run` is empty where there is no run; `process` is the identity of the one that carries it out; `tip` is
+    the commit that was pushed.
     """
 
     number: int
@@ -58,6 +61,23 @@ class Firing:
     reason: str
     at: float
     ended: float | None
+    tip: str = ""
+
+
+def tried_before(earlier: Iterable[Firing], firing: Firing) -> Firing | None:
+    """The last try of a push, among those `earlier` (newest first), if no run of it could begin.
+
+    One line of the history tells of all such tries, with what kept the newest one from it.
+    """
+    last = next((one for one in earlier if one.cause is Cause.PUSH), None)
+    if last is None or firing.cause is not Cause.PUSH or last.tip != firing.tip:
+        return None
+    return last if last.state is State.FAILED and not last.run else None
+
+
+def tried_again(push: Firing) -> str:
+    """What the trouble is with a push of which no run could begin."""
+    return f"{push.tip[:8]} was pushed, and is tried again until a run of it begins: {push.reason}"
 
 
 def could_not_begin(earlier: Iterable[Firing]) -> bool:

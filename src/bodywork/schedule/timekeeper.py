@@ -29,7 +29,7 @@ LONGEST = 30.0
 """Seconds to wait at most."""
 
 CLOSELY = 2.0
-"""Seconds between two looks at a process that an earlier agent has started."""
+"""Seconds between two looks at what ends without a word: a process of an earlier agent, a slow host."""
 
 ENDED_EARLY = "its command ended before a run began"
 
@@ -168,23 +168,28 @@ class Timekeeper:
 
     def _pushes(self, kept: Kept) -> float:
         every, name = kept.definition.rule.on_push, kept.definition.name
-        if every is None or name in self._looks:
+        if every is None:
             return LONGEST
         due = self._looked.get(name, -every) + every - self._clock.monotonic()
         if due > 0:
             return due
+        if name in self._looks:
+            return CLOSELY
         self._looked[name] = self._clock.monotonic()
         self._looks[name] = asyncio.get_running_loop().create_task(self._look_at_ref(kept))
         return every
 
     async def _look_at_ref(self, kept: Kept) -> None:
-        """While a run is in progress the ref may move on: it is looked at again after that."""
+        """While a run is in progress the ref may move on: it is looked at again after that.
+
+        So is a commit of which no run has begun yet, whatever has kept it from that.
+        """
         name = kept.definition.name
         try:
             tip = await asyncio.to_thread(self._hands.tip, kept.definition)
-            if kept.trouble:
+            if kept.trouble and tip != kept.owed:
                 self._book.tell(name, "")
-            if tip != kept.tip and not self._busy(kept.definition):
+            if (tip != kept.tip or tip == kept.owed) and not self._busy(kept.definition):
                 self._book.push(kept, tip, now=self._clock.time(), run=self._hands.new_run())
                 self.wake()
         except BodyworkError as error:

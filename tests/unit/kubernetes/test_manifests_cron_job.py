@@ -13,7 +13,7 @@ import pytest
 from bodywork.app.cluster.cron import placed, refuse_taken, unseen
 from bodywork.app.cluster.keeping import newest_first
 from bodywork.app.cluster.order import Order, run_of
-from bodywork.app.cluster.pushes import left, own
+from bodywork.app.cluster.pushes import conclusion, left, own
 from bodywork.app.cluster.times import Told, accounted
 from bodywork.errors import UsageError
 from bodywork.run.ledger import RunRecord
@@ -28,6 +28,7 @@ from bodywork.spec.read import read
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.manifests.every import STEPS, expression, whole_minutes
+from bodywork.targets.kubernetes.records import firings
 from bodywork.targets.kubernetes.settings import Settings
 
 UTC_ZONE = ZoneInfo("UTC")
@@ -207,6 +208,39 @@ def test_a_firing_is_read_as_it_was_written() -> None:
     row = firing(0, State.FAILED)
     assert told.decode(told.encode(row)) == row
     assert told.key_of(firing(0)) < told.key_of(firing(1))
+
+
+def test_a_push_of_which_no_run_began_is_owed_one() -> None:
+    """All its tries are told in one line, in the place of the first."""
+    first, second = pushed(1, State.FAILED), pushed(2, State.RUNNING)
+    book = book_of(firing(0, State.FAILED), first, second)
+    failed = replace(second, state=State.FAILED, reason="no secret", ended=9.0)
+    documents, said = conclusion(book, failed, None)
+    one_line = replace(failed, due=first.due, at=first.at)
+    assert documents == {told.key_of(second): None, told.key_of(first): told.encode(one_line)}
+    trouble = "abcdef01 was pushed, and is tried again until a run of it begins: no secret"
+    assert said == {firings.TROUBLE: trouble}
+    other = replace(failed, tip="fedcba")
+    assert conclusion(book, other, None)[0] == {told.key_of(other): told.encode(other)}
+
+
+def test_a_push_that_has_had_its_run_is_owed_none() -> None:
+    push = pushed(2, State.FAILED, "r2")
+    book = book_of(pushed(1, State.FAILED), push)
+    documents, said = conclusion(book, push, "fedcba")
+    assert documents == {told.key_of(push): told.encode(push)}
+    assert said == {firings.TIP: "fedcba", firings.OWED: None, firings.TROUBLE: None}
+    assert conclusion(book, push, None)[1] == {firings.OWED: None, firings.TROUBLE: None}
+    at_a_time = firing(3, State.FAILED)
+    assert conclusion(book, at_a_time, None) == ({told.key_of(at_a_time): told.encode(at_a_time)}, {})
+
+
+def pushed(day: int, state: State, run: str = "") -> Firing:
+    return replace(firing(day, state, run), cause=Cause.PUSH, reason="host away", tip="abcdef0123")
+
+
+def book_of(*rows: Firing) -> Object:
+    return {"data": {told.key_of(row): told.encode(row) for row in rows}}
 
 
 def firing(day: int, state: State = State.SUCCEEDED, run: str = "") -> Firing:

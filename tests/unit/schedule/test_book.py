@@ -126,6 +126,53 @@ def test_a_push_is_seen_once(books: Callable[[], Book]) -> None:
     assert [(f.cause, f.run) for f in one.firings("iris")] == [(Cause.PUSH, "r2")]
 
 
+def test_a_push_is_owed_a_run_until_one_has_begun(books: Callable[[], Book]) -> None:
+    """All its failed tries have one line together, which tells of the newest."""
+    one, other = books(), books()
+    one.put(NIGHTLY, now=1.0, tip="a")
+    tries = iter(range(2, 99))
+
+    def look(tip: str) -> bool:
+        now = next(tries)
+        return other.push(one.get("iris"), tip, now=float(now), run=f"r{now}")
+
+    def end(state: State, reason: str, *, began: bool) -> None:
+        (firing,) = one.open()
+        assert one.take(firing.number, "1:0")
+        assert one.end(firing.number, state, reason, now=float(next(tries)), began=began)
+
+    assert look("b") and one.get("iris").owed == "b"
+    assert not look("b"), "the first try goes on"
+    for reason in ("host away", "host away", "no secret"):
+        end(State.FAILED, reason, began=False)
+        assert f"b was pushed, and is tried again until a run of it begins: {reason}" == trouble(one)
+        assert look("b") and trouble(one), "until it is known to have begun"
+    (failed,) = one.firings("iris")[1:]
+    assert (failed.state, failed.due, failed.reason) == (State.FAILED, 2.0, "no secret")
+    end(State.FAILED, "train failed", began=True)
+    assert (one.get("iris").owed, trouble(one)) == ("", "") and not look("b")
+    assert [f.run != "" for f in one.firings("iris")] == [True, False]
+
+
+def test_a_push_that_a_newer_one_has_replaced_leaves_that_one_owed(books: Callable[[], Book]) -> None:
+    book = books()
+    book.put(NIGHTLY, now=1.0, tip="a")
+    for number, tip in enumerate("bc", 2):
+        assert book.push(book.get("iris"), tip, now=float(number), run=f"r{number}")
+    old, new = book.open()
+    assert book.end(old.number, State.CANCELLED, "", now=4.0, began=True)
+    assert book.get("iris").owed == "c"
+    assert book.end(new.number, State.FAILED, "host away", now=5.0, began=False)
+    elsewhere = replace(NIGHTLY, ref="other")
+    book.put(elsewhere, now=6.0, tip="d")
+    assert (book.get("iris").owed, trouble(book)) == ("", "")
+    assert not book.push(book.get("iris"), "d", now=7.0, run="r7"), "another branch owes nothing"
+
+
+def trouble(book: Book) -> str:
+    return book.get("iris").trouble
+
+
 def test_a_clock_that_is_set_back_fires_nothing_again(books: Callable[[], Book]) -> None:
     book, later = books(), (START + timedelta(days=2)).timestamp()
     book.put(NIGHTLY, now=START.timestamp(), tip="")

@@ -246,6 +246,27 @@ async def test_a_ref_that_moves_fires_and_one_that_is_out_of_reach_is_told_once(
     assert row.cause is Cause.PUSH and bench.book.get("iris").trouble == ""
 
 
+async def test_a_push_that_could_not_be_fetched_is_tried_again_until_a_run_begins(bench: Bench) -> None:
+    pushed = replace(HOURLY, rule=Schedule(on_push=60.0))
+    bench.book.put(pushed, now=bench.clock.now, tip="a")
+    bench.hands.tips, bench.hands.ends = ["b"], "gone"
+    keeper = bench.keeper()
+    for tries in range(1, 4):
+        await bench.turns(keeper, until=lambda: len(bench.hands.started) == tries)  # noqa: B023
+        await bench.turns(keeper, until=lambda: not bench.book.open())
+        assert len(bench.hands.started) == tries, "not before the next look"
+        bench.clock.now += 60
+    assert bench.rows() == [(State.FAILED, "")], "one line tells of the same trouble"
+    assert "its last words" in bench.book.get("iris").trouble
+    bench.hands.ends = State.SUCCEEDED
+    await bench.turns(keeper, until=lambda: len(bench.rows()) == 2 and not bench.book.open())
+    assert [state for state, _ in bench.rows()] == [State.FAILED, State.SUCCEEDED]
+    assert bench.book.get("iris").trouble == ""
+    bench.clock.now += 60
+    await bench.turns(keeper)
+    assert len(bench.hands.started) == 4, "it has had its run"
+
+
 async def test_it_is_wanted_as_long_as_something_may_fire(bench: Bench) -> None:
     keeper = bench.keeper()
     await bench.turns(keeper)

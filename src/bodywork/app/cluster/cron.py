@@ -125,6 +125,7 @@ class Placed:
             paused=float(paused) if paused else None,
             last=float(marks.get(cron_job.SINCE) or made),
             tip=firings.said_of(self.book, firings.TIP) if self.book else "",
+            owed=firings.said_of(self.book, firings.OWED) if self.book else "",
             trouble=firings.said_of(self.book, firings.TROUBLE) if self.book else "",
             looked=self._looked,
         )

@@ -19,7 +19,7 @@ from pathlib import Path
 from bodywork.app.cluster.controller import leave
 from bodywork.app.cluster.keeping import newest_first
 from bodywork.app.cluster.order import Order
-from bodywork.app.cluster.pushes import claimed
+from bodywork.app.cluster.pushes import claimed, conclusion
 from bodywork.app.cluster.site import AWAY, ClusterSite
 from bodywork.app.deploy import Request, deploy
 from bodywork.app.execution import Outcome, Watcher
@@ -33,7 +33,7 @@ from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.retention import TOO_MANY
 from bodywork.schedule import told
-from bodywork.schedule.firing import Cause, Firing, State, could_not_begin, runs_beyond
+from bodywork.schedule.firing import Cause, Firing, State, could_not_begin, runs_beyond, tried_before
 from bodywork.spec.model import Overlap
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.records import firings
@@ -63,20 +63,17 @@ def _pushed(parts: Parts, order: Order, access: GitAccess) -> Firing | None:
 
 
 def _fire(parts: Parts, order: Order, firing: Firing, access: GitAccess, watcher: Watcher) -> State:
-    _tell(parts, order, firing)
+    earlier = _begin(parts, order, firing)
     try:
-        outcome = _carry_out(parts, order, firing, access, watcher)
+        outcome = _carry_out(parts, order, firing, access, watcher, could_not_begin(earlier))
         firing = replace(firing, state=State(str(outcome.state)), reason=outcome.reason)
     except BodyworkError as error:
-        skipped = isinstance(error, BusyError) and firing.cause is Cause.TIME
-        firing = replace(
-            firing, state=State.SKIPPED if skipped else State.FAILED, run="", reason=error.message
-        )
+        firing = _without_end(parts, order, firing, error)
         watcher.warning(error.message)
-        if not skipped:
+        if firing.state is State.FAILED and tried_before(earlier, firing) is None:
             with contextlib.suppress(BodyworkError):
                 tell_of_none(parts, order.where, order.definition, firing.due, error, watcher)
-    _tell(parts, order, replace(firing, ended=time.time()), tip=_deployed(parts, order, firing))
+    _conclude(parts, order, replace(firing, ended=time.time()))
     with contextlib.suppress(BodyworkError):  # the next time tries again
         asyncio.run(_forget_old_runs(parts, order))
     return firing.state
@@ -97,9 +94,21 @@ def _deployed(parts: Parts, order: Order, firing: Firing) -> str | None:
     return None if record is None else record.commit
 
 
-def _carry_out(parts: Parts, order: Order, firing: Firing, access: GitAccess, watcher: Watcher) -> Outcome:
-    """A pod before this one may have begun the run."""
-    definition, before = order.definition, _failed_before(parts, order, firing)
+def _without_end(parts: Parts, order: Order, firing: Firing, error: BodyworkError) -> Firing:
+    """The deploy was refused; if it was so late that there is a run, that may be gone on with."""
+    with contextlib.suppress(BodyworkError):
+        if _begun(parts, order, firing) is not None:
+            return replace(firing, state=State.INTERRUPTED, reason=error.message)
+    skipped = isinstance(error, BusyError) and firing.cause is Cause.TIME
+    state = State.SKIPPED if skipped else State.FAILED
+    return replace(firing, state=state, run="", reason=error.message)
+
+
+def _carry_out(
+    parts: Parts, order: Order, firing: Firing, access: GitAccess, watcher: Watcher, before: bool
+) -> Outcome:
+    """A pod before this one may have begun the run. `before`: the one before could not begin."""
+    definition = order.definition
     if (begun := _begun(parts, order, firing)) is not None:
         if begun.state.ended:
             return Outcome(pipeline=begun.pipeline, run=begun.run, state=begun.state, reason=begun.reason)
@@ -123,12 +132,16 @@ def _carry_out(parts: Parts, order: Order, firing: Firing, access: GitAccess, wa
     return deploy(parts, request, watcher)
 
 
-def _failed_before(parts: Parts, order: Order, firing: Firing) -> bool:
-    async def work() -> bool:
+def _begin(parts: Parts, order: Order, firing: Firing) -> list[Firing]:
+    """Tell that it has begun. Returns the firings before it, newest first."""
+
+    async def work() -> list[Firing]:
         async with Api.open(parts.ours, patience=AWAY, note=parts.note) as api:
-            known = await firings.read(api, firing.schedule, order.namespace)
+            document = {told.key_of(firing): told.encode(firing)}
+            await firings.write(api, firing.schedule, order.namespace, document)
+            book = await firings.book(api, firing.schedule, order.namespace)
         mine = told.key_of(firing)
-        return could_not_begin(told.decode(known[key]) for key in sorted(known, reverse=True) if key < mine)
+        return [row for row in newest_first(book or {}) if told.key_of(row) < mine]
 
     return asyncio.run(work())
 
@@ -152,11 +165,15 @@ def _go_on(parts: Parts, order: Order, record: RunRecord, watcher: Watcher, fail
     return asyncio.run(work())
 
 
-def _tell(parts: Parts, order: Order, firing: Firing, *, tip: str | None = None) -> None:
+def _conclude(parts: Parts, order: Order, firing: Firing) -> None:
+    """Write down how it ended, and what follows for its branch."""
+    deployed = _deployed(parts, order, firing)
+
     async def work() -> None:
         async with Api.open(parts.ours, patience=AWAY, note=parts.note) as api:
-            document = {told.key_of(firing): told.encode(firing)}
-            await firings.write(api, firing.schedule, order.namespace, document, tip=tip)
+            if (book := await firings.book(api, firing.schedule, order.namespace)) is not None:
+                documents, said = conclusion(book, firing, deployed)
+                await firings.write(api, firing.schedule, order.namespace, documents, said)
 
     asyncio.run(work())
 

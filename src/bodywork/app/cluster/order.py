@@ -42,9 +42,9 @@ class Order:
     def push(self, tip: str, now: float) -> Firing:
         """The one that a branch leads to which is found at `tip`."""
         due = float(int(now))
-        return self._begun(due, Cause.PUSH, run_of(f"{self.definition.name} {tip}", due))
+        return self._begun(due, Cause.PUSH, run_of(f"{self.definition.name} {tip}", due), tip)
 
-    def _begun(self, due: float, cause: Cause, run: str) -> Firing:
+    def _begun(self, due: float, cause: Cause, run: str, tip: str = "") -> Firing:
         return Firing(
             number=0,
             schedule=self.definition.name,
@@ -56,6 +56,7 @@ class Order:
             reason="",
             at=time.time(),
             ended=None,
+            tip=tip,
         )
 
 

@@ -7,6 +7,8 @@ before that write: nothing has happened; the next one finds the branch moved.
 after it: the firing is there without an end. The next pod of the Job goes on with it, or, when the
     Job is gone as well, the next Job does; unless there is a run, which a person may resume.
 after the end is written: the next pod of the Job finds that, and has nothing to do.
+
+Whatever keeps a run from beginning, the commit is owed one: who looks next tries again.
 """
 
 from __future__ import annotations
@@ -16,13 +18,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from bodywork.app.cluster.keeping import newest_first
 from bodywork.app.cluster.order import Order
 from bodywork.app.cluster.site import ClusterSite
 from bodywork.app.parts import Parts
 from bodywork.app.site import Holder, Site
 from bodywork.errors import BodyworkError, NotFoundError
 from bodywork.schedule import told
-from bodywork.schedule.firing import Cause, Firing
+from bodywork.schedule.firing import Cause, Firing, tried_again, tried_before
 from bodywork.spec.model import Overlap
 from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.records import firings
@@ -64,6 +67,27 @@ def left(rows: Sequence[Firing]) -> list[Firing]:
     return [row for row in rows if row.cause is Cause.PUSH and not row.state.ended]
 
 
+def conclusion(
+    book: Object, firing: Firing, deployed: str | None
+) -> tuple[dict[str, str | None], dict[str, str | None]]:
+    """What is to be written of the end of a firing: documents, and what is said of the branch.
+
+    `deployed` is the commit that a push has run: the branch may have moved on since it was looked at.
+    """
+    key, text = told.key_of(firing), told.encode(firing)
+    if firing.cause is not Cause.PUSH:
+        return {key: text}, {}
+    if firing.run:
+        seen = {firings.TIP: deployed} if deployed else {}
+        return {key: text}, {**seen, firings.OWED: None, firings.TROUBLE: None}
+    earlier = [row for row in newest_first(book) if told.key_of(row) < key]
+    if (before := tried_before(earlier, firing)) is None:
+        return {key: text}, {firings.TROUBLE: tried_again(firing)}
+    one_line = replace(firing, due=before.due, at=before.at)
+    documents = {key: None, told.key_of(one_line): told.encode(one_line)}
+    return documents, {firings.TROUBLE: tried_again(firing)}
+
+
 async def in_progress(site: Site, pipeline: str) -> Holder | None:
     """The run of a pipeline that is in progress, if there has been any yet."""
     known = await site.records.runs(pipeline, limit=1)
@@ -82,7 +106,7 @@ async def _moved(site: ClusterSite, order: Order, book: Object, tip: Tip) -> str
         if error.message != trouble:
             await _say(site, order, error.message)
         return None
-    if found == firings.said_of(book, firings.TIP):
+    if found == firings.said_of(book, firings.TIP) and found != firings.said_of(book, firings.OWED):
         if trouble:
             await _say(site, order, None)
         return None

@@ -20,7 +20,7 @@ from bodywork.app.where import Where
 from bodywork.errors import BodyworkError, BusyError, NotFoundError
 from bodywork.process import identity
 from bodywork.schedule.definition import Definition
-from bodywork.schedule.firing import Cause, Firing, State, could_not_begin
+from bodywork.schedule.firing import Cause, Firing, State, could_not_begin, tried_before
 from bodywork.spec.model import Overlap
 
 
@@ -38,8 +38,12 @@ def fire(parts: Parts, number: int, watcher: Watcher) -> Outcome | None:
     try:
         outcome = _deploy(parts, definition, firing, watcher)
     except BodyworkError as error:
+        told = tried_before(_earlier(parts, firing), firing)
         if _end_without(parts, firing, error) is State.FAILED:
-            tell_of_none(parts, Where(), definition, firing.due, error, watcher)
+            if told is None:
+                tell_of_none(parts, Where(), definition, firing.due, error, watcher)
+            else:
+                parts.home.firing_log(firing.schedule, told.number).unlink(missing_ok=True)
         raise
     _end(parts, firing, State(str(outcome.state)), outcome.reason, began=True)
     with contextlib.suppress(BodyworkError):  # the next time tries again
@@ -58,7 +62,12 @@ def _deploy(parts: Parts, definition: Definition, firing: Firing, watcher: Watch
 
 
 def _failed_before(parts: Parts, firing: Firing) -> bool:
-    return could_not_begin(one for one in parts.book.firings(firing.schedule) if one.number < firing.number)
+    return could_not_begin(_earlier(parts, firing))
+
+
+def _earlier(parts: Parts, firing: Firing) -> list[Firing]:
+    """The firings before it, newest first."""
+    return [one for one in parts.book.firings(firing.schedule) if one.number < firing.number]
 
 
 def request_of(definition: Definition, firing: Firing, *, wait: bool = False) -> Request:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
+from types import MappingProxyType
 
 from bodywork.errors import NotFoundError
 from bodywork.spec.model import Project
@@ -19,8 +20,11 @@ from bodywork.targets.kubernetes.manifests.cron_job import SCHEDULE, marks
 TIP = f"{labels.PREFIX}tip"
 """Annotation: the commit at which the branch was last seen."""
 
+OWED = f"{labels.PREFIX}owed"
+"""Annotation: the same, as long as no run of it has begun."""
+
 TROUBLE = f"{labels.PREFIX}trouble"
-"""Annotation: why it could not be looked at."""
+"""Annotation: why it could not be looked at or run."""
 
 KEEP = f"{labels.PREFIX}keep"
 """Annotation: how many runs of the schedule are kept."""
@@ -67,20 +71,23 @@ async def make(
     metadata = {"name": name_of(schedule), "namespace": namespace, "labels": marks(project, schedule)}
     with contextlib.suppress(AlreadyThereError):
         await api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
-    seen = {} if tip is None else {TIP: tip}
+    seen = {} if tip is None else {TIP: tip, OWED: None}
     await say(api, schedule, namespace, {**seen, TROUBLE: None, KEEP: str(keep)})
 
 
 async def write(
-    api: Api, schedule: str, namespace: str, documents: Mapping[str, str], *, tip: str | None = None
+    api: Api,
+    schedule: str,
+    namespace: str,
+    documents: Mapping[str, str | None],
+    said: Mapping[str, str | None] = MappingProxyType({}),
 ) -> None:
-    """Add or change some, and let the oldest go. Nothing is written when the schedule is gone.
-
-    With `tip`, that is what the branch was seen at, in the same moment.
+    """Add or change some, None to take one away, and let the oldest go; `said` are annotations, in the same
+    moment. Nothing is written when the schedule is gone.
     """
     change = _change(await read(api, schedule, namespace), documents)
-    if tip is not None:
-        change["metadata"] = {"annotations": {TIP: tip}}
+    if said:
+        change["metadata"] = {"annotations": dict(said)}
     with contextlib.suppress(NotFoundError):
         await api.patch(CONFIG_MAP, name_of(schedule), namespace, change)
 
@@ -93,16 +100,19 @@ async def say(api: Api, schedule: str, namespace: str, said: Mapping[str, str | 
 
 
 async def claim(api: Api, found: Object, tip: str, documents: Mapping[str, str]) -> bool:
-    """Write that the branch was seen at `tip`, together with what that leads to.
+    """Write that the branch was seen at `tip`, together with what that leads to, which it is owed then.
+
+    What the trouble is with a commit that is tried again is said until a run of it has begun.
 
     False, unless an answer was lost, means that nothing is written: something has been since `found`
     was read, or the schedule is gone.
     """
     metadata = found["metadata"]
+    again = {TROUBLE: said_of(found, TROUBLE) or None} if tip == said_of(found, TIP) else {TROUBLE: None}
     change = _change(documents_of(found), documents)
     change["metadata"] = {
         "resourceVersion": metadata["resourceVersion"],
-        "annotations": {TIP: tip, TROUBLE: None},
+        "annotations": {TIP: tip, OWED: tip if documents else None, **again},
     }
     try:
         await api.patch(CONFIG_MAP, metadata["name"], metadata["namespace"], change)
@@ -111,6 +121,6 @@ async def claim(api: Api, found: Object, tip: str, documents: Mapping[str, str])
     return True
 
 
-def _change(there: Mapping[str, str], documents: Mapping[str, str]) -> Object:
-    known = sorted({*there, *documents})
+def _change(there: Mapping[str, str], documents: Mapping[str, str | None]) -> Object:
+    known = sorted(key for key, text in {**there, **documents}.items() if text is not None)
     return {"data": {**documents, **dict.fromkeys(known[:-MOST])}}
