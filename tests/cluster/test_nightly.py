@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ import sshd
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import CRON_JOB, SECRET
 from contents import contents, expanded, printed
-from nightly import project
+from nightly import Host, hosting, project
 from places import Cluster, Seen
 from tool import Repository, Tool, wait_for
 from values import found, in_files, watched_processes
 
-STORE_SECRET = "of+the/store, 40 characters = not less"
 RULE = 'schedule: {cron: "* * * * *", timezone: Europe/London}'
 
 pytestmark = [
@@ -35,33 +33,16 @@ pytestmark = [
 ]
 
 
-@dataclass
-class Host:
-    """Where the private repository and the bucket are."""
-
-    ssh: sshd.SshServer
-    bucket: s3.Server
-
-    @property
-    def secrets(self) -> list[str]:
-        return [self.ssh.key.read_text(), STORE_SECRET]
-
-
 @pytest.fixture
 def host(tmp_path: Path, reachable: str) -> Iterator[Host]:
-    (tmp_path / "s3").mkdir()
-    with (
-        sshd.running(tmp_path / "sshd", reachable) as ssh,
-        s3.server(tmp_path / "s3", "models", secret=STORE_SECRET, address=reachable) as bucket,
-    ):
-        ssh.trust()
-        yield Host(ssh=ssh, bucket=bucket)
+    with hosting(tmp_path, reachable) as made:
+        yield made
 
 
 def test_nights_of_a_cluster(cluster: Cluster, repository: Repository, host: Host, tmp_path: Path) -> None:
     tool = cluster.tool
     url = publish(repository, host, tmp_path / "hosted" / "iris.git")
-    keep_secrets(tool, host, tmp_path / "store.env")
+    host.keep_secrets(tool)
     with watched_processes() as seen:
         tool.good("schedule", url, "--ssh-key-file", str(host.ssh.key))
         until(tool, "succeeded")
@@ -86,17 +67,9 @@ def test_nights_of_a_cluster(cluster: Cluster, repository: Repository, host: Hos
 
 
 def publish(repository: Repository, host: Host, path: Path) -> str:
-    store = f"s3://models/iris?endpoint={host.bucket.endpoint}"
-    repository.commit(project("iris", store, python="3.12", more=RULE))
+    repository.commit(project("iris", host.store, python="3.12", more=RULE))
     repository.git("clone", "--quiet", "--bare", str(repository.path), str(path))
     return host.ssh.url(path)
-
-
-def keep_secrets(tool: Tool, host: Host, file: Path) -> None:
-    """ssh itself knows the host, and has no key."""
-    tool.extra["GIT_SSH_COMMAND"] = host.ssh.configure(key=host.ssh.folder / "none")
-    file.write_text(f"AWS_ACCESS_KEY_ID={s3.KEY}\nAWS_SECRET_ACCESS_KEY='{STORE_SECRET}'\n")
-    tool.good("secret", "set", "bodywork-store", "--from-env-file", str(file))
 
 
 def history(tool: Tool) -> list[dict[str, Any]]:
@@ -144,13 +117,13 @@ def check_runs(tool: Tool, rows: list[dict[str, Any]], host: Host) -> None:
     assert sorted(run["run"] for run in runs) == sorted(row["run"] for row in rows if row["run"])
     assert {(run["kind"], run["state"]) for run in runs} == {("schedule", "succeeded")}
     assert all(row["run"].startswith(row["due"][:10].replace("-", "")) for row in rows if row["run"])
-    models = [key for key in host.bucket.objects("models") if "/train/" in key]
+    models = host.models()
     assert len(models) == len(runs)
     assert all(sum(run["run"] in key for key in models) == 1 for run in runs), models
 
 
 def check_answers(load: Seen, host: Host) -> None:
-    models = {value for key, value in host.bucket.objects("models").items() if "/train/" in key}
+    models = set(host.models().values())
     wait_for(lambda: load.after(0.0) == models, seconds=30, every=1.0)
     assert not load.failures, "the service always answers"
 
