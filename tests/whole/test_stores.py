@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+import azurite
+import emulators
+import gcs
 import s3
+from bodywork.artifacts.address import Address
+from bodywork.artifacts.objects import ObjectStore
 from tool import Repository, Tool, wait_for
 
 needs_s3 = pytest.mark.skipif(s3.PROGRAM is None, reason="needs versitygw in PATH")
@@ -256,3 +262,48 @@ def test_an_output_may_be_a_link_to_what_was_made_elsewhere(tool: Tool, reposito
     )
     repository.commit(project("", make=make))
     assert "use | read elsewhere" in tool.good("deploy", str(repository.path)).out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "cloud",
+    [
+        pytest.param("az", marks=emulators.needs(emulators.AZURITE)),
+        pytest.param("gs", marks=emulators.needs(emulators.FAKE_GCS)),
+    ],
+)
+def test_the_other_clouds_as_their_own_tools_are_told_of_them(
+    tool: Tool, repository: Repository, tmp_path: Path, cloud: str
+) -> None:
+    """A run, another one, what the first has made, and what prune leaves."""
+    with azure(tmp_path) if cloud == "az" else google(tmp_path) as variables:
+        tool.extra.update(variables)
+        repository.commit(project(f"{cloud}://models/iris"))
+        first = deploy(tool, repository)
+        repository.commit(project(f"{cloud}://models/iris", make=MAKE.replace("model 1", "model 2")))
+        last = deploy(tool, repository)
+        tool.good("artifacts", "get", first, "make.model", "--to", str(tmp_path / "copy"))
+        assert (tmp_path / "copy").read_text() == "model 1"
+        store = ObjectStore(Address.parse(f"{cloud}://models/iris"), variables)
+        assert sum(not one.key.endswith("owner") for one in store.list()) == 2
+        tool.good("prune", "demo", "--keep", "1", "--yes")
+        assert sum(not one.key.endswith("owner") for one in store.list()) == 1
+        documents = tool.good("artifacts", "demo", "--output", "json").json
+        assert {one["run"] for one in documents} == {last}
+
+
+@contextmanager
+def azure(folder: Path) -> Iterator[dict[str, str]]:
+    with azurite.server(folder, "models") as running:
+        said = f"AccountName={azurite.ACCOUNT};AccountKey={azurite.KEY};BlobEndpoint={running.endpoint}"
+        yield {"AZURE_STORAGE_CONNECTION_STRING": said}
+
+
+@contextmanager
+def google(folder: Path) -> Iterator[dict[str, str]]:
+    with gcs.server(folder, "models") as running:
+        (folder / "key.json").write_text(running.account.key)
+        yield {
+            "GOOGLE_APPLICATION_CREDENTIALS": str(folder / "key.json"),
+            "STORAGE_EMULATOR_HOST": running.endpoint,
+        }
