@@ -8,7 +8,8 @@ import pytest
 
 from bodywork.artifacts import azure, google
 from bodywork.artifacts.address import Address
-from bodywork.errors import UsageError
+from bodywork.artifacts.failure import sentence
+from bodywork.errors import UnreachableError, UsageError
 
 AZURE = Address.parse("az://models/iris")
 GOOGLE = Address.parse("gs://models/iris")
@@ -93,3 +94,14 @@ def test_googles_endpoint_and_credential(tmp_path: Path) -> None:
     assert logged_in.settings["application_credentials"] == str(login)
     said = {"GOOGLE_SERVICE_ACCOUNT_KEY": "{}", "GOOGLE_APPLICATION_CREDENTIALS": "/key.json"}
     assert google.find(GOOGLE, said).settings["service_account_key"] == "{}"
+
+
+def test_a_signature_of_azures_that_has_expired_is_said_so() -> None:
+    """In the words of Azure; its emulator does not tell this from a wrong one."""
+    said = (
+        "Server returned non-2xx status code: 403 Forbidden: <Error><Code>AuthenticationFailed</Code>"
+        "<Message>Server failed to authenticate the request.</Message><AuthenticationErrorDetail>"
+        "Signature not valid in the specified time frame</AuthenticationErrorDetail></Error>"
+    )
+    told = sentence(RuntimeError(said), AZURE, "read", "model")
+    assert isinstance(told, UnreachableError) and "has expired" in told.message

@@ -19,6 +19,7 @@ EXPIRED = {"ExpiredToken", "ExpiredTokenException", "TokenRefreshRequired", "Inv
 NO_BUCKET = {"NoSuchBucket", "ContainerNotFound"}
 NOBODY_KNOWN = "failed to authenticate the request"
 """Azure's words; the emulator of it gives them another code."""
+TOO_OLD = "not valid in the specified time frame"  # what Azure says of a shared access signature
 UNSIGNED = ("SAS keys with SAS tokens", "Error signing blob")
 AZ = re.compile(r"'az account get-access-token' command failed: ([^\n]*)")
 ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
@@ -71,7 +72,7 @@ def _of_credential(code: str, status: str, text: str, address: Address, doing: s
     set_them = f"set {KEYS[address.scheme]}, or the secret that holds them"
     if any(host in text for host in IDENTITY):
         return UsageError(f"no credential for the store {address} was found", hint=set_them)
-    if code in EXPIRED:
+    if code in EXPIRED or TOO_OLD in text:
         return UnreachableError(
             f"the credential for the store {address} has expired",
             hint="log in again, then repeat the command",
