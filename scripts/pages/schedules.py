@@ -31,7 +31,7 @@ WORDS = {
         "made": "When it was made.",
         "paused": "Since when it is; `null` when it is not.",
         "looked": "When its ref was last looked at; `null` where that is not kept, as on local.",
-        "trouble": "Why its ref could not be looked at; empty when all is well.",
+        "trouble": "Why its ref could not be looked at, or a push not be run; empty when all is well.",
         "next": "The next five times; none while it is paused.",
         "next[].local": "The time in the schedule's zone, with its offset.",
         "next[].utc": "The same time in UTC.",
