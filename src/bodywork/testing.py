@@ -182,7 +182,8 @@ class FakeTarget:
 
     `services` is what it has; rollouts and removals change it. Methods whose names are in
     `unreachable` raise UnreachableError; the set may be changed at any time. `running` are the
-    keys of attempts that run, `cleaned` the handles that `clean` or `regain` was given. `left` has the
+    keys of attempts that run, `cleaned` the handles that `clean` or `regain` was given, `had_ended` what
+    `regain` was told of the run. `left` has the
     attempts of an earlier command by stage, which `start` takes over, each once.
     """
 
@@ -200,6 +201,7 @@ class FakeTarget:
         self.unreachable: set[str] = set()
         self.calls: list[Call] = []
         self.cleaned: dict[str, str] = {}
+        self.had_ended = False
         self.left: dict[str, int] = {}
         self.printed = 0
         self._name = name
@@ -292,9 +294,10 @@ class FakeTarget:
         self._called("clean")
         self.cleaned.update(handles)
 
-    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+    async def regain(self, plan: Plan, handles: Mapping[str, str], *, ended: bool) -> None:
         self._called("regain")
         self.cleaned.update(handles)
+        self.had_ended = ended
 
     async def remove(self, pipeline: str, services: frozenset[str]) -> None:
         for name in sorted(services):

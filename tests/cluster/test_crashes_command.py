@@ -1,129 +1,248 @@
-"""The command is killed at every change that it makes in the cluster, and the run resumed: it ends as
-if nothing had happened."""
+"""The command is killed at every change that it makes in the cluster, before and after it, and the run
+resumed: it ends as if nothing had happened.
+
+The changes have names (`crash_points`), and one test holds that there are no others than the ones below. One
+run is killed and resumed at many of them, one after the other: a command for each, and one that ends it.
+"""
 
 from __future__ import annotations
 
 import shutil
-import signal
 from collections import Counter
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import pytest
 
 from between import Between
-from bodywork.targets.kubernetes.kinds import DEPLOYMENT, POD, SERVICE
-from ground import SERVER, Ground
-from loopback import Asked
+from bodywork.targets.kubernetes.batch.jobs import complete, failed
+from bodywork.targets.kubernetes.kinds import DEPLOYMENT, JOB, POD, SERVICE, Object
+from crash_points import Killer, When
+from ground import SERVER, Ground, Running
 from pod_watch import PodWatch
+from tool import Tool, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
-WORKFLOW = """workflow: first >> flaky, second >> serve
-on_failure: tell
-stages:
-  first: {run: first.py}
-  flaky: {run: flaky.py, batch: {retries: 2}}
-  second: {run: second.py}
-  serve: {run: serve.py, service: {port: 5000, startup_timeout: 60s}}
-  tell: {run: second.py}
-"""
 ON_FIRST_ATTEMPT = 'socket.gethostname().split("-")[-2] == "1"'
 MODULES = {
-    "first.py": "print('made')\n",
+    "work.py": "print('made')\n",
     "flaky.py": f"import socket, sys\nsys.exit({ON_FIRST_ATTEMPT})\n",
-    "second.py": "import time; time.sleep(1); print('done')\n",
+    "bad.py": "import sys; sys.exit('no data')\n",
     "serve.py": SERVER,
 }
 
 
-def changes(asked: Asked) -> bool:
-    """Whether a request changes what a run is made of; renewing a lease does not."""
-    return asked.method in ("POST", "PATCH", "PUT", "DELETE") and not (
-        (asked.method == "PUT" and "/leases/" in asked.path) or "/selfsubjectaccessreviews" in asked.path
-    )
+@dataclass(frozen=True, kw_only=True)
+class Course:
+    """A workflow, and what an undisturbed run of it changes, how often its stages succeed, how it ends."""
+
+    workflow: str
+    changes: tuple[str, ...]
+    successes: dict[str, int]
+    states: dict[str, str]
+    state: str
+    left: tuple[str, ...]
 
 
-class KilledAt:
-    """Kills the command when its change number `point` has been made, before it hears of that."""
+GOOD = Course(
+    workflow="""workflow: flaky, work >> serve
+on_failure: tell
+stages:
+  flaky: {run: flaky.py, batch: {retries: 2}}
+  work: {run: work.py}
+  serve: {run: serve.py, service: {port: 5000, replicas: 2, startup_timeout: 60s}}
+  tell: {run: work.py}
+""",
+    changes=(
+        "create namespaces PIPELINE",
+        "take the lease",
+        "create configmaps run-RUN",
+        "record RunStarted",
+        "record StagePreparing work",
+        "create secrets source",
+        "record StagePrepared work",
+        "create jobs work-RUN-1",
+        "record StageStarted work 1",
+        "record StageEnded work succeeded",
+        "apply configmaps log-RUN-work",
+        "create jobs flaky-RUN-1",
+        "record StageStarted flaky 1",
+        "record StageRetrying flaky 1",
+        "create jobs flaky-RUN-2",
+        "record StageStarted flaky 2",
+        "record StageEnded flaky succeeded",
+        "apply services serve",
+        "apply services PIPELINE--serve",
+        "apply poddisruptionbudgets serve",
+        "apply deployments serve",
+        "record StageStarted serve 1",
+        "patch deployments serve",
+        "record StageEnded serve succeeded",
+        "record StageEnded tell skipped",
+        "record RunEnded succeeded",
+        "record the release",
+        "give the lease back",
+    ),
+    successes={"flaky": 1, "work": 1},
+    states={**dict.fromkeys(("flaky", "work", "serve"), "succeeded"), "tell": "skipped"},
+    state="succeeded",
+    left=(
+        "Job flaky-RUN-1",
+        "Job flaky-RUN-2",
+        "Job work-RUN-1",
+        "Deployment serve",
+        "ReplicaSet serve",
+        "Service serve",
+        "Service PIPELINE--serve",
+        "PodDisruptionBudget serve",
+        "ConfigMap log-RUN-work",
+    ),
+)
+NOTED_TOGETHER = {
+    f"record {what} {stage}"
+    for what in ("StagePreparing", "StagePrepared")
+    for stage in ("flaky", "serve", "tell")
+}
+"""Nothing follows from them, and they are the same for all stages: they are no points."""
 
-    def __init__(self, point: int) -> None:
-        self.point = point
-        self.made: list[str] = []
-        self.kill: Callable[[], None] = lambda: None
+OF_RESUME = ("take the lease over", "record RunStarted again")
+"""Changes that a resumed run makes besides."""
 
-    def heard(self, asked: Asked, status: int) -> None:
-        if changes(asked):
-            self.made.append(f"{asked.method} {asked.path} {status}")
-            if len(self.made) == self.point:
-                self.kill()
+FAILING = Course(
+    workflow="""workflow: work >> bad >> never
+on_failure: tell
+stages:
+  work: {run: work.py}
+  bad: {run: bad.py}
+  never: {run: work.py}
+  tell: {run: work.py}
+""",
+    changes=(
+        "create jobs bad-RUN-1",
+        "record StageStarted bad 1",
+        "apply configmaps log-RUN-bad",
+        "record StageEnded bad failed",
+        "record StageEnded never skipped",
+        "create jobs tell-RUN-1",
+        "record StageStarted tell 1",
+        "apply configmaps log-RUN-tell",
+        "record StageEnded tell succeeded",
+        "record RunEnded failed",
+        "give the lease back",
+    ),
+    successes={"work": 1, "tell": 1},
+    states={"work": "succeeded", "bad": "failed", "never": "skipped", "tell": "succeeded"},
+    state="failed",
+    left=(
+        "Job work-RUN-1",
+        "Job bad-RUN-1",
+        "Job tell-RUN-1",
+        "ConfigMap log-RUN-work",
+        "ConfigMap log-RUN-bad",
+        "ConfigMap log-RUN-tell",
+    ),
+)
+ALWAYS = (
+    "Lease run-lock-PIPELINE",
+    "ConfigMap kube-root-ca.crt",
+    "ConfigMap run-RUN",
+    "ServiceAccount default",
+)
 
 
-def run_killed_at(ground: Ground, between: Between, point: int) -> KilledAt:
-    killer = KilledAt(point)
-    between.heard = killer.heard
-    ground.tool.extra["KUBECONFIG"] = str(between.kubeconfig)
-    running = ground.start()
-    killer.kill = lambda: running.child.send_signal(signal.SIGKILL)
-    running.end()
-    return killer
+PARTS = {
+    "succeeded, 1 of 2": (GOOD, (*GOOD.changes[::2], *OF_RESUME)),
+    "succeeded, 2 of 2": (GOOD, GOOD.changes[1::2]),
+    "failed, 1 of 2": (FAILING, FAILING.changes[::2]),
+    "failed, 2 of 2": (FAILING, FAILING.changes[1::2]),
+}
+"""The points of each test: neighbours are in different ones, so that a run goes on for a while after each."""
 
 
-@pytest.mark.parametrize("point", range(1, 33))
-def test_a_run_killed_at_any_change_ends_as_if_nothing_had_happened(
-    ground: Ground, between: Between, point: int
-) -> None:
-    ground.commit(WORKFLOW, MODULES)
+def test_there_are_no_other_changes(ground: Ground, between: Between) -> None:
+    """So that whoever adds one has it tried, too."""
+    killer = begun(ground, between, GOOD, "after", ())
     with PodWatch(ground) as pods:
-        killer = run_killed_at(ground, between, point)
-        print(*killer.made, sep="\n")
-        shutil.rmtree(ground.repository.path)
-        other = ground.another_tool("another", cache=ground.folder / "another-cache")
-        found = other("status", ground.name, "-o", "json")
-        if found.code != 0:  # nothing of the run had been recorded
-            assert "there is no pipeline" in found.err and not pods.pods
-            return
-        run, state = found.json["run"], found.json["state"]
-        if state != "succeeded":
-            assert state == "interrupted"
-            if not any("/secrets" in change for change in killer.made):
-                # the project's files are not in the cluster yet: only the machine that has them can go on
-                assert other("resume", ground.name).code == 2
-                assert other.good("status", ground.name, "-o", "json").json["state"] == "interrupted"
-                other = ground.tool
-            other.good("resume", ground.name, timeout=240)
-        pods.check(first=1, flaky=1, second=1)
-    status = other.good("status", ground.name, "-o", "json").json
-    assert status["state"] == "succeeded"
-    expected = dict.fromkeys(("first", "flaky", "second", "serve"), "succeeded") | {"tell": "skipped"}
-    assert {one["name"]: one["state"] for one in status["stages"]} == expected
-    assert status["services"][0]["ready"] == 1
-    left_over(ground, run)
+        assert not killer.kills(ground.start())
+        check(ground, ground.tool, pods, GOOD)
+    assert set(killer.made) - NOTED_TOGETHER == set(GOOD.changes)
 
 
-def left_over(ground: Ground, run: str) -> None:
-    """Nothing is left but what an undisturbed run leaves."""
-    there = ground.objects(run)
-    undisturbed = Counter(
-        {
-            "Job first-RUN-1": 1,
-            "Job flaky-RUN-1": 1,
-            "Job flaky-RUN-2": 1,
-            "Job second-RUN-1": 1,
-            "Deployment serve": 1,
-            "ReplicaSet serve": 1,
-            "Service serve": 1,
-            f"Service {ground.name}--serve": 1,
-            f"Lease run-lock-{ground.name}": 1,
-            "ConfigMap kube-root-ca.crt": 1,
-            "ConfigMap run-RUN": 1,
-            "ConfigMap log-RUN-first": 1,
-            "ConfigMap log-RUN-second": 1,
-            "ServiceAccount default": 1,
-        }
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("part", PARTS)
+def test_a_run_killed_at_each_change_ends_as_if_nothing_had_happened(
+    ground: Ground, between: Between, part: str, when: When
+) -> None:
+    course, points = PARTS[part]
+    killer = begun(ground, between, course, when, points)
+    other = ground.another_tool(
+        "another", cache=ground.folder / "another-cache", kubeconfig=between.kubeconfig
     )
-    secrets = Counter({name: n for name, n in there.items() if name.startswith("Secret source-")})
-    assert secrets.total() == 1, there
-    assert not there - secrets - undisturbed, there
+    with PodWatch(ground) as pods:
+        command: Running | None = ground.start()
+        while command is not None and killer.kills(command):
+            if when == "after":  # as whoever is slower than what is under way
+                wait_for(lambda: all(map(has_ended, ground.all(JOB))), seconds=60, every=0.2)
+            command = going_on(ground, killer, other)
+        print("killed", *killer.killed, sep="\n")  # shown with whatever goes wrong
+        if command is not None:
+            assert killer.code == (course.state == "failed"), killer.text
+        assert not killer.left, "these changes were not made"
+        check(ground, other, pods, course)
+
+
+def begun(ground: Ground, between: Between, course: Course, when: When, points: tuple[str, ...]) -> Killer:
+    """The project, and the commands of its own machine led through the server between."""
+    ground.commit(course.workflow, MODULES)
+    ground.tool.extra["KUBECONFIG"] = str(between.kubeconfig)
+    return Killer(ground, between, when, points)
+
+
+def has_ended(job: Object) -> bool:
+    return complete(job) or failed(job)
+
+
+def going_on(ground: Ground, killer: Killer, other: Tool) -> Running | None:
+    """What a user does after a kill; None: the run had ended.
+
+    Once the files are in the cluster, that is done by another machine, which has never seen the repository.
+    """
+    if not ground.newest_run():
+        return ground.start()
+    if any(change.startswith("record RunEnded") for change in killer.made):
+        return None
+    moved = "create secrets source" in killer.made
+    if moved and ground.repository.path.exists():
+        shutil.rmtree(ground.repository.path)
+    return Running(other if moved else ground.tool, "resume", ground.name)
+
+
+def check(ground: Ground, other: Tool, pods: PodWatch, course: Course) -> None:
+    """The run has ended as it would have undisturbed, and nothing is left that would not have been."""
+    pods.check(**course.successes)
+    status = other.good("status", ground.name, "-o", "json").json
+    assert status["state"] == course.state
+    assert {one["name"]: one["state"] for one in status["stages"]} == course.states
+    assert [one["ready"] for one in status["services"]] == [2] * (course is GOOD)
+    there = ground.objects(status["run"])
+    sources = Counter({name: n for name, n in there.items() if name.startswith("Secret source-")})
+    assert sources.total() == 1, there
+    more = Counter({name: n for name, n in there.items() if name.startswith("ConfigMap run-RUN-events-")})
+    known = (name.replace("PIPELINE", ground.name) for name in (*course.left, *ALWAYS))
+    assert not there - sources - more - Counter(known), there
+
+
+def test_before_the_files_are_in_the_cluster_only_the_machine_that_has_them_goes_on(
+    ground: Ground, between: Between
+) -> None:
+    killer = begun(ground, between, FAILING, "after", ("create configmaps run-RUN",))
+    assert killer.kills(ground.start())
+    shutil.rmtree(ground.repository.path)
+    other = ground.another_tool("another", cache=ground.folder / "another-cache")
+    assert other("resume", ground.name).code == 2
+    assert other.good("status", ground.name, "-o", "json").json["state"] == "interrupted"
+    assert not killer.kills(Running(ground.tool, "resume", ground.name)) and killer.code == 1, killer.text
+    assert other.good("status", ground.name, "-o", "json").json["state"] == "failed"
 
 
 def test_an_interrupted_run_that_is_stopped_leaves_nothing_that_runs(ground: Ground) -> None:

@@ -96,7 +96,7 @@ class Execution:
     async def events(self) -> AsyncGenerator[Event, None]:
         try:
             if self._past:
-                await self._target.regain(self._plan, self._view.unfinished())
+                await self._target.regain(self._plan, self._view.unfinished(), ended=self._view.state.ended)
             resumed = bool(self._past)
             self._say(events.RunStarted(at=self._clock.time(), run=self._plan.run, resumed=resumed))
             yield self._said.popleft()

@@ -114,12 +114,13 @@ class Target(Protocol):
         """End what an interrupted command has left: `handles` are `Handle.key`s by stage name."""
         ...
 
-    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
-        """Make a resumed run ready to go on: called before anything is prepared or started.
+    async def regain(self, plan: Plan, handles: Mapping[str, str], *, ended: bool) -> None:
+        """Make a resumed run ready to go on: called before anything is recorded, prepared or started.
 
         What an interrupted command has left is ended, or kept so that `start` can take it over: a
         stage that still runs or has succeeded while nobody watched is not run twice. `handles` are
-        those of attempts whose end was not seen, by stage name.
+        those of attempts whose end was not seen, by stage name. `ended`: the run had come to its end,
+        so what is left of `on_failure` is of an earlier failure than one that may come.
         """
         ...
 

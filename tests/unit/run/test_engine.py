@@ -382,6 +382,12 @@ class TestResume:
         assert second.target.calls[0].what == "regain"
         assert second.state is RunState.SUCCEEDED
 
+    def test_the_target_is_told_whether_what_is_left_of_on_failure_is_of_this_failure(self) -> None:
+        planned = plan(batch("a"), on_failure=batch("tell"))
+        full = run(planned, {"a": acts(BAD)}).events
+        assert run(planned, past=full).target.had_ended is True
+        assert run(planned, past=full[:-1]).target.had_ended is False
+
     def test_an_attempt_that_is_taken_over_keeps_its_number_and_counting_goes_on(self) -> None:
         target = FakeTarget(FakeClock(), {"a": acts(BAD, BAD, OK)})
         target.left = {"a": 2}

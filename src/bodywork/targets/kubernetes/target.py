@@ -175,12 +175,12 @@ class KubernetesTarget:
         await asyncio.gather(*(self._jobs.delete(one["metadata"]["name"]) for one in jobs if not _ended(one)))
         await self._services.undo_unfinished(plan.run)
 
-    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+    async def regain(self, plan: Plan, handles: Mapping[str, str], *, ended: bool) -> None:
         """Jobs that run or have succeeded are kept for `start`; failed ones make room for new ones."""
         jobs = await self._jobs.of(self._of_run(plan))
         spent = []
         for one in jobs:
-            if await self._spent(plan, one, handles):
+            if await self._spent(plan, one, ended):
                 spent.append(one["metadata"]["name"])
             else:
                 self._left[one["metadata"]["labels"][labels.STAGE]] = one
@@ -217,15 +217,17 @@ class KubernetesTarget:
     def _of_run(self, plan: Plan) -> dict[str, str]:
         return {labels.PIPELINE: self._pipeline, labels.RUN: plan.run, labels.KIND: Kind.BATCH.value}
 
-    async def _spent(self, plan: Plan, one: Object, handles: Mapping[str, str]) -> bool:
-        """Whether a Job of an interrupted command is of no more use."""
+    async def _spent(self, plan: Plan, one: Object, ended: bool) -> bool:
+        """Whether a Job of an earlier command is of no more use."""
         if "deletionTimestamp" in one["metadata"] or await self._jobs.has_failed(one):
             return True
         handler = plan.on_failure
-        if handler is None or one["metadata"]["labels"][labels.STAGE] != handler.stage.object_name:
-            return False
-        # it runs again with each failure, unless its end was not seen
-        return complete(one) and not any(key.endswith(one["metadata"]["name"]) for key in handles.values())
+        # it runs again with each failure; that of a run which was interrupted is still the same
+        return (
+            ended
+            and handler is not None
+            and one["metadata"]["labels"][labels.STAGE] == handler.stage.object_name
+        )
 
     def _keep(self, run: str, stage: str) -> None:
         if text := self._tails[stage].text:

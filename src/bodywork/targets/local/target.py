@@ -166,7 +166,7 @@ class LocalTarget:
         await asyncio.to_thread(_end_left, plan, handles.values())
         await asyncio.to_thread(shutil.rmtree, self._places.work(plan.run), ignore_errors=True)
 
-    async def regain(self, plan: Plan, handles: Mapping[str, str]) -> None:
+    async def regain(self, plan: Plan, handles: Mapping[str, str], *, ended: bool) -> None:
         """The processes of an interrupted command have lost whoever read their output: all of it ends."""
         await self.clean(plan, handles)
 
