@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -47,6 +49,15 @@ class SecondNode:
     def mark(self, node: str) -> None:
         kubectl("label", "node", "--all", f"{MARK}-")
         kubectl("label", "node", node, f"{MARK}=yes")
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """All new pods come to it."""
+        kubectl("cordon", HOME)
+        try:
+            yield
+        finally:
+            kubectl("uncordon", HOME)
 
     def drain(self) -> None:
         kubectl("drain", OTHER, "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=90s")

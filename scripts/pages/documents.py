@@ -58,7 +58,7 @@ WORDS: dict[str, dict[str, str]] = {
         "commit": "40 hexadecimal digits.",
         "date": "The day that the run was for, as YYYY-MM-DD; `null` when it was for none.",
         "state": f"Of the run: {RUN_STATES}.",
-        "reason": "Why the run ended as it did; empty when all is well.",
+        "reason": "Why the run ended as it did, or does not go on now; empty when all is well.",
         "stages": "In the order of the workflow, `on_failure` last.",
         "stages[].name": "The stage's name.",
         "stages[].kind": "`batch` or `service`.",

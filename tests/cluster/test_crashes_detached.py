@@ -10,6 +10,8 @@ from bodywork.run.events import Event, StageEnded, StageStarted
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import JOB, POD, Object
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER
+from crash_courses import FAILING
+from crash_courses import MODULES as FAILING_MODULES
 from ground import SERVER, Ground, Running
 from pod_watch import PodWatch
 from tool import Tool, wait_for
@@ -69,6 +71,30 @@ POINTS: dict[str, Callable[[list[Event]], bool]] = {
     "both have ended": lambda events: sum(isinstance(e, StageEnded) for e in events) >= 3,
     "it serves": lambda events: any(isinstance(e, StageEnded) and e.stage == "serve" for e in events),
 }
+
+
+OF_A_FAILURE: dict[str, Callable[[list[Event]], bool]] = {
+    "it has failed": lambda events: any(isinstance(e, StageEnded) and e.stage == "bad" for e in events),
+    "it tells": lambda events: any(isinstance(e, StageStarted) and e.stage == "tell" for e in events),
+    "it has told": lambda events: any(isinstance(e, StageEnded) and e.stage == "tell" for e in events),
+}
+
+
+@pytest.mark.parametrize("point", OF_A_FAILURE)
+def test_a_controller_that_goes_while_a_failure_is_told_is_replaced_and_tells_it_once(
+    ground: Ground, point: str
+) -> None:
+    ground.commit(FAILING.workflow, FAILING_MODULES)
+    other = ground.another_tool("another", cache=ground.folder / "another-cache")
+    with PodWatch(ground) as pods:
+        assert ground.deploy("--detach").code == 0
+        wait_for(lambda: OF_A_FAILURE[point](ground.events()), seconds=120, every=0.1)
+        kill_controller(ground, 0)
+        assert ended(other, ground) == "failed"
+        ground.gone(lambda: controller(ground))
+        pods.check(**FAILING.successes)
+    states = {one["name"]: one["state"] for one in ground.status()["stages"]}
+    assert states == FAILING.states
 
 
 @pytest.mark.parametrize("grace", [0, None], ids=["killed", "asked to go"])

@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import DEPLOYMENT, JOB, POD
+from bodywork.targets.kubernetes.manifests.controller import CONTROLLER
 from ground import Ground, Running
 from namespaces import new_namespace
 from pod_watch import PodWatch
@@ -43,11 +45,19 @@ QUIET = 20.0
 
 THERE = f"kubernetes:\n  node_selector: {{{MARK}: 'yes'}}"
 WORK = "import time\nprint('begun', flush=True)\ntime.sleep(20)\nprint('done')\n"
+AFTER = """workflow: work >> after
+stages:
+  work: {run: work.py, kubernetes: {node_selector: {kubernetes.io/hostname: node-1}}}
+  after: {run: after.py}
+"""
 TOLERANT = (
     "      tolerations:\n"
     "        - {key: node.kubernetes.io/unreachable, operator: Exists, effect: NoExecute,"
     " tolerationSeconds: 15}\n"
 )
+
+
+CONTROLLERS = {labels.KIND: CONTROLLER}
 
 
 def batch(more: str = "") -> str:
@@ -141,19 +151,25 @@ class Lost:
     rerun: tuple[Ground, Running, PodWatch]
     stopped: tuple[Ground, Running, Running]
     deleted: tuple[Served, Running]
+    detached: tuple[Ground, Running, PodWatch]
 
 
 @pytest.fixture(scope="module")
 def lost(
     web: Served, asking: Client, second_node: SecondNode, folder: Path, shared_cache: Path
 ) -> Iterator[Lost]:
-    """On the node run a replica of `web`, two batch stages and a service when it goes."""
+    """On the node run a replica of `web`, two batch stages, a service and a controller when it goes."""
     with ExitStack() as stack:
-        rerun, stopped = (
-            stack.enter_context(ground(folder, shared_cache, word)) for word in ("rerun", "stopped")
+        rerun, stopped, detached = (
+            stack.enter_context(ground(folder, shared_cache, word))
+            for word in ("rerun", "stopped", "detached")
         )
         deleted = stack.enter_context(service(folder, shared_cache, "deleted"))
         second_node.add()
+        seen = stack.enter_context(PodWatch(detached))
+        controlled_on_the_other(detached, second_node)
+        following = Running(detached.another_tool("another"), "logs", detached.name, "--follow")
+        stack.callback(following.kill)
         web.commit("two")
         web.deploy()
         assert nodes(web) == [HOME, OTHER]
@@ -167,6 +183,7 @@ def lost(
         for one in running:
             stack.callback(one.kill)
             one.says("begun", seconds=120)
+        following.says("begun", seconds=120)
         for one in (*rerun.pods("work"), *stopped.pods("work"), *deleted.pods()):
             assert one["spec"]["nodeName"] == OTHER
         failed = asking.now()["failed"]
@@ -183,7 +200,31 @@ def lost(
             rerun=(rerun, running[0], pods),
             stopped=(stopped, running[1], stopping),
             deleted=(deleted, deleting),
+            detached=(detached, following, seen),
         )
+
+
+def controlled_on_the_other(detached: Ground, second_node: SecondNode) -> None:
+    """Leave a run to the cluster, with its controller on the node that will be lost and its stages here."""
+    detached.commit(AFTER, {"work.py": WORK.replace("20", "60"), "after.py": "print('after')\n"})
+    with second_node.alone():
+        assert detached.deploy("--detach").code == 0
+        wait_for(lambda: detached.all(POD, **CONTROLLERS) and held_on(detached), seconds=60, every=0.3)
+    assert held_on(detached) == OTHER
+
+
+def held_on(detached: Ground) -> str:
+    """The node of the newest pod of a controller."""
+    pods = sorted(detached.all(POD, **CONTROLLERS), key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+    return str(pods[-1]["spec"].get("nodeName", ""))
+
+
+def test_who_follows_a_run_is_told_that_the_node_of_its_controller_is_lost(lost: Lost) -> None:
+    detached, following, _ = lost.detached
+    told = f"node {OTHER} does not answer; if it does not come back, Kubernetes gives it up after 30 s"
+    following.says(f"{told}, and another pod goes on with the run", seconds=90)
+    status = detached.status()
+    assert status["state"] == "running" and f"node {OTHER}" in status["reason"], status
 
 
 def test_the_replicas_on_the_other_node_serve_on(lost: Lost, asking: Client) -> None:
@@ -214,6 +255,17 @@ def test_a_batch_stage_runs_again_once_its_node_is_given_up(lost: Lost) -> None:
     assert f"node {OTHER} was given up; the stage is started on another one" in text
     assert len(pods.pods) == 2
     assert [pod["spec"]["nodeName"] for pod in rerun.pods("work")] == [HOME]
+
+
+def test_a_run_left_to_the_cluster_goes_on_once_the_node_of_its_controller_is_given_up(lost: Lost) -> None:
+    detached, following, pods = lost.detached
+    text = following.good()
+    assert f"node {OTHER} was given up; another pod goes on with the run" in text, text
+    assert "after | after" in text, text
+    pods.check(work=1, after=1)
+    assert len(pods.pods) == 2
+    status = wait_for(lambda: (now := detached.status())["state"] == "succeeded" and now, seconds=60, every=1)
+    assert status["reason"] == "" and held_on(detached) == HOME
 
 
 def test_stop_says_what_it_waits_for_and_ends(lost: Lost) -> None:

@@ -42,11 +42,14 @@ async def go_on(
 ) -> Outcome:
     """Carry out what is left of a run; `failed_before` is as in `carry_out`.
 
-    Raises BusyError, unless it is to `wait`, and UsageError.
+    Raises BusyError, and UsageError. If it is to `wait`, it does so for whoever carries the run out, and a
+    run that has ended then is left as it is.
     """
     pipeline, cancel = record.pipeline, asyncio.Event()
     planned = await site.records.plan(record.run)
     async with site.hold(pipeline, record.run, wait=wait, cancel=cancel):
+        if wait and (now := await site.records.run(record.run)).state.ended:
+            return Outcome(pipeline=pipeline, run=now.run, state=now.state, reason=now.reason)
         await _run_to_resume(site, pipeline, record.run)  # somebody may just have done it
         past = await site.records.events(record.run)
         view = view_of(planned).replay(past)

@@ -115,6 +115,10 @@ class Site(Protocol):
         """The run in progress; None when there is none."""
         ...
 
+    async def held_up(self, pipeline: str, run: str) -> str:
+        """Why a run that has not ended does not go on now, as a sentence; "": nothing is known of that."""
+        ...
+
     async def ask_to_stop(self, pipeline: str) -> None:
         """Have the run in progress cancelled, and wait for its end.
 

@@ -20,13 +20,22 @@ from bodywork.run.states import RunState, StageState
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A pipeline: one run of it (the newest, unless asked otherwise) and its services as they are now."""
+    """A pipeline: one run of it (the newest, unless asked otherwise) and its services as they are now.
+
+    `held_up` says why a run that has not ended does not go on now.
+    """
 
     record: RunRecord
     state: RunState
     plan: Plan
     view: RunView
     services: tuple[ObservedService, ...]
+    held_up: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Why the run ended as it did, or does not go on."""
+        return self.held_up or self.record.reason
 
     def state_of(self, stage: str) -> str:
         """A stage's state; what was going on in a run that is interrupted is interrupted, too."""
@@ -43,7 +52,7 @@ class Status:
             "commit": self.record.commit,
             "date": self.record.date,
             "state": str(self.state),
-            "reason": self.record.reason,
+            "reason": self.reason,
             "stages": [
                 {
                     **stage_document(planned.stage.name, str(planned.stage.kind), self.view),
@@ -145,10 +154,12 @@ async def _status(site: Site, record: RunRecord) -> Status:
     plan = await site.records.plan(record.run)
     view = view_of(plan).replay(await site.records.events(record.run))
     observed = await (await site.target(record.pipeline)).observe(record.pipeline)
+    held_up = "" if state.ended else await site.held_up(record.pipeline, record.run)
     return Status(
         record=record,
         state=state,
         plan=plan,
         view=view,
         services=tuple(service for _, service in sorted(observed.items())),
+        held_up=held_up,
     )

@@ -27,6 +27,7 @@ def command(pipeline: str, stage: str | None, run: str | None, follow: bool, whe
     """
     from bodywork.app.logs import logs
     from bodywork.app.parts import Parts
+    from bodywork.cli.notes import Notes
 
     def show(chunk: Chunk) -> None:
         if stage is not None and "/" not in chunk.source:
@@ -35,4 +36,4 @@ def command(pipeline: str, stage: str | None, run: str | None, follow: bool, whe
         lines = chunk.text.removesuffix("\n").split("\n")
         click.echo("".join(f"{chunk.source} | {line}\n" for line in lines), nl=False)
 
-    logs(Parts(Parts.ours_now()), where, pipeline, stage, run, follow=follow, show=show)
+    logs(Parts(Parts.ours_now(), note=Notes().note), where, pipeline, stage, run, follow=follow, show=show)

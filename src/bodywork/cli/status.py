@@ -72,8 +72,8 @@ def _lines(one: Status) -> Iterator[str]:
     yield f"commit {record.commit} ({record.ref} of {record.repository})"
     if record.date:
         yield f"date {record.date}{f' of the back-fill {record.backfill}' if record.backfill else ''}"
-    if record.reason:
-        yield f"reason: {record.reason}"
+    if one.reason:
+        yield f"reason: {one.reason}"
     yield "stages"
     width = max((len(planned.stage.name) for planned in one.plan.all_stages), default=0)
     for planned in one.plan.all_stages:
@@ -88,5 +88,5 @@ def _lines(one: Status) -> Iterator[str]:
     if one.services:
         yield "services"
         yield from service_lines(one.services)
-    if one.state is RunState.INTERRUPTED:
+    if one.state is RunState.INTERRUPTED and not one.held_up:
         yield f"its command has died; go on with: bodywork resume {shlex.quote(record.pipeline)}"

@@ -93,6 +93,12 @@ def pod_of(obj: Object) -> tuple[Object, Object]:
     return pod, pod["containers"][0]
 
 
+def test_its_pod_is_replaced_as_that_of_any_controller() -> None:
+    spec = made(RULE)["spec"]["jobTemplate"]["spec"]
+    assert spec["podReplacementPolicy"] == "TerminatingOrFailed"
+    assert {one["tolerationSeconds"] for one in spec["template"]["spec"]["tolerations"]} == {30}
+
+
 def test_the_pod_is_told_all_of_the_schedule() -> None:
     assert Definition.decode(cron_job.document_of(made())) == DEFINITION
     _, container = pod_of(made())

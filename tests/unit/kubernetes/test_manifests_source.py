@@ -157,5 +157,16 @@ def test_the_controller_may_do_its_work_in_its_namespace_and_nothing_else() -> N
     assert {"name": "BODYWORK_STORE", "value": "s3://x"} in container["env"]
 
 
+def test_a_controller_is_replaced_as_soon_as_its_node_is_given_up() -> None:
+    plan = plan_of()
+    *_, job = controller(plan, settings_of(plan), variables={})
+    assert job["spec"]["podReplacementPolicy"] == "TerminatingOrFailed"
+    assert "podFailurePolicy" not in job["spec"]  # with it, no pod would come before the first is seen to end
+    tolerated = {
+        one["key"]: one["tolerationSeconds"] for one in job["spec"]["template"]["spec"]["tolerations"]
+    }
+    assert tolerated == {"node.kubernetes.io/not-ready": 30, "node.kubernetes.io/unreachable": 30}
+
+
 def test_a_source_names_no_content() -> None:
     assert "secret text" not in repr(Source(files={"a": b"secret text"}))

@@ -70,9 +70,10 @@ class ClusterLogs:
             for stage in stages:
                 if kept := await self._kept(record, stage, await self._pods(record, stage)):
                     feed.queue.put_nowait(kept)
-            over = False
+            going, over = True, False
             while not over:
-                over = not services and not await goes_on()
+                going = going and await goes_on()
+                over = not services and not going
                 for stage in stages:
                     for pod in await self._pods(record, stage):
                         self._attend(feed, stage, pod, over)

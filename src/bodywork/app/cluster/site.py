@@ -20,6 +20,7 @@ from bodywork.app.cluster.check import (
     value_of,
 )
 from bodywork.app.cluster.git_key import files_for_pods
+from bodywork.app.cluster.held_up import Told, held_up
 from bodywork.app.cluster.keeping import kept_by_schedules
 from bodywork.app.cluster.logs import ClusterLogs
 from bodywork.app.cluster.platform import platform_of
@@ -170,6 +171,9 @@ class ClusterSite:
         project = await self._project(pipeline)
         return await detached.starting(self._api, project, self._settings(project).namespace)
 
+    async def held_up(self, pipeline: str, run: str) -> str:
+        return await held_up(self._api, await self._lease(pipeline), run)
+
     async def ask_to_stop(self, pipeline: str) -> None:
         project, lease = await self._project(pipeline), await self._lease(pipeline)
         namespace = self._settings(project).namespace
@@ -191,7 +195,11 @@ class ClusterSite:
             pipeline=plan.project.object_name,
         )
 
+        told = Told(self._parts.note)
+
         async def goes_on() -> bool:
+            if told.due:
+                told.tell(await self.held_up(record.pipeline, record.run))
             held = await self.holder(record.pipeline)
             return held is not None and held.carries(record.run)
 

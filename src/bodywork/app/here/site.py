@@ -119,6 +119,9 @@ class LocalSite:
         held = holder(self._lock(pipeline))
         return Holder(run=held.run, who=f"process {held.pid}") if held else None
 
+    async def held_up(self, pipeline: str, run: str) -> str:
+        return ""
+
     async def ask_to_stop(self, pipeline: str) -> None:
         path = self._lock(pipeline)
         told, first, deadline = 0, holder(path), time.monotonic() + PATIENCE

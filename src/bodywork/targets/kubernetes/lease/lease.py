@@ -105,6 +105,10 @@ class PipelineLease:
             await asyncio.sleep(LOOK)
         return None
 
+    async def held(self) -> Holder | None:
+        """Who holds it, whether anything is heard of that one or not."""
+        return holder_of(await self._get())
+
     async def ask_to_stop(self) -> None:
         """Ask the run in progress to stop; it hears of it within two seconds. Nothing if there is none."""
         held = holder_of(await self._get())

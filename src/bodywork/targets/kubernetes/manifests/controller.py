@@ -42,6 +42,14 @@ HOME = "/work"
 MEMORY = 512 * 2**20
 RETRIES = 10
 
+REPLACED = "TerminatingOrFailed"
+"""When a Job makes another pod: as soon as one is told to end. On a node that is lost nobody sees it end, and
+the pipeline's lease keeps the next one waiting until it has.
+"""
+
+GIVEN_UP = 30
+"""Seconds that a controller stays on a node that does not answer, where others stay for 300."""
+
 LOOK = ("get", "list", "watch")
 MAKE = ("create", "patch", "delete")
 
@@ -122,7 +130,7 @@ def controller_job(plan: Plan, settings: Settings, *, variables: Mapping[str, st
         "metadata": {"name": controller_name(plan), "namespace": settings.namespace, "labels": mine},
         "spec": {
             "backoffLimit": RETRIES,
-            "podReplacementPolicy": "Failed",
+            "podReplacementPolicy": REPLACED,
             "ttlSecondsAfterFinished": settings.keep_finished,
             "template": {"metadata": {"labels": mine}, "spec": _pod_of_run(plan, settings, variables)},
         },
@@ -164,6 +172,10 @@ def controlling_pod(
         "automountServiceAccountToken": True,
         "enableServiceLinks": False,
         "securityContext": pod_security(),
+        "tolerations": [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": GIVEN_UP}
+            for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+        ],
         "containers": [
             {
                 "name": CONTROLLER,

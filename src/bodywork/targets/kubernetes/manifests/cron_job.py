@@ -14,7 +14,12 @@ from typing import Any
 from bodywork.spec.model import Missed, Overlap, Project, Schedule
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import Object
-from bodywork.targets.kubernetes.manifests.controller import RETRIES, controlling_pod, variables_of
+from bodywork.targets.kubernetes.manifests.controller import (
+    REPLACED,
+    RETRIES,
+    controlling_pod,
+    variables_of,
+)
 from bodywork.targets.kubernetes.manifests.every import expression, whole_minutes
 from bodywork.targets.kubernetes.manifests.variables import plain
 from bodywork.targets.kubernetes.settings import Settings
@@ -192,7 +197,7 @@ def _job(times: Times, settings: Settings, mine: dict[str, str]) -> Object:
     secrets = {GIT: times.credential} if times.credential else {}
     return {
         "backoffLimit": RETRIES,
-        "podReplacementPolicy": "Failed",
+        "podReplacementPolicy": REPLACED,
         "template": {
             "metadata": {"labels": mine},
             "spec": controlling_pod(command, settings, env=env, secrets=secrets),

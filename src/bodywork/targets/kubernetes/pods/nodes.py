@@ -52,6 +52,17 @@ def told(pod: Object) -> str:
     return f"{_silent(pod)}, and the stage is started on another one"
 
 
+def told_of_controller(pod: Object) -> str:
+    """What a run waits for of which the pod carries it out."""
+    if "deletionTimestamp" in pod["metadata"]:
+        node, name = pod["spec"]["nodeName"], pod["metadata"]["name"]
+        return (
+            f"node {node} was given up; another pod goes on with the run, as soon as nothing was heard of "
+            f"pod {name} for a while"
+        )
+    return f"{_silent(pod)}, and another pod goes on with the run"
+
+
 def told_of_replica(pod: Object) -> str:
     return f"{_silent(pod)}, and another replica takes its place"
 
