@@ -32,18 +32,29 @@ class TestLines:
 
     @given(st.data())
     def test_a_log_begun_anew_tells_each_line_once(self, data: st.DataObject) -> None:
+        """Also where what came on stdout and on stderr has changed places: their stamps are not in order."""
         count = data.draw(st.integers(1, 12))
-        seconds = sorted(data.draw(st.lists(st.integers(0, 4), min_size=count, max_size=count)))
+        times = sorted(data.draw(st.lists(st.integers(0, 4999), min_size=count, max_size=count)))
+        late = data.draw(st.lists(st.integers(0, 900), min_size=count, max_size=count))
         texts = [b"line %d" % number for number in range(count)]
-        log = stamped(texts, seconds)
+        log = [
+            b"2026-01-01T00:00:%02d.%03d000000Z %s\n" % (*divmod(max(0, at - less), 1000), text)
+            for at, less, text in zip(times, late, texts, strict=True)
+        ]
         lines, told = Lines(), b""
         for cut in sorted(data.draw(st.lists(st.integers(0, count), max_size=4))):
             lines.again()
-            since = [one for one in log[:cut] if not lines.last or one[:30].decode() >= lines.last[:19]]
+            since = [one for one in log[:cut] if one[:30].decode() >= lines.since[:19]]
             told += lines.take(b"".join(since)[: data.draw(st.integers(0, 9999))])
         lines.again()
-        told += lines.take(b"".join(one for one in log if one[:30].decode() >= lines.last[:19]))
+        told += lines.take(b"".join(one for one in log if one[:30].decode() >= lines.since[:19]))
         assert told == b"".join(text + b"\n" for text in texts)
+
+    def test_a_log_that_was_rotated_meanwhile_goes_on(self) -> None:
+        lines = Lines()
+        lines.take(b"".join(stamped([b"one", b"two"], [1, 1])))
+        lines.again()
+        assert lines.take(b"".join(stamped([b"three", b"four"], [2, 2]))) == b"three\nfour\n"
 
     def test_a_very_long_line_comes_in_parts_and_is_not_kept(self) -> None:
         lines, told = Lines(), 0

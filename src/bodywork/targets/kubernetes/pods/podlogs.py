@@ -1,8 +1,9 @@
 """The log of a container, followed to its end over dropped connections: no line twice, none lost.
 
-Kubernetes stamps each line with the time at which it was printed, to the nanosecond, but takes
-only whole seconds to begin from. So after a dropped connection the second of the last line is asked
-for again, and what was seen of it is passed over.
+Kubernetes stamps each line with the time at which it was printed, to the nanosecond, but takes only
+whole seconds to begin from. So after a dropped connection the last second or two are asked for again,
+and as many lines of them as were told are passed over: lines keep their places. Their stamps are not
+always in order, as what comes on stdout and on stderr may overtake each other.
 
 A log that is followed ends up to a second after its container, or at the end of a file that was full
 just then. So of a container that is not started anew, the rest is asked for once it is known to have ended.
@@ -13,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from datetime import datetime, timedelta
 from typing import Any
 
 from bodywork.errors import BodyworkError, UnreachableError
@@ -20,6 +22,8 @@ from bodywork.targets.kubernetes.client.api import Api, NotStartedError
 from bodywork.targets.kubernetes.kinds import Object
 
 CONTAINER = "stage"
+STAMP = len("2026-01-01T00:00:00.000000000")
+SECOND = len("2026-01-01T00:00:00")
 LONGEST_LINE = 1024 * 1024
 PAUSE = 0.5
 QUIET = 0.05
@@ -67,7 +71,7 @@ class PodLog:
             self._namespace,
             container=CONTAINER,
             follow=follow,
-            since_time=self._lines.last or None,
+            since_time=self._lines.since or None,
             timestamps=True,
         )
         async with aclosing(log) as chunks, aclosing(self._while_it_runs(chunks, follow)) as parts:
@@ -121,27 +125,40 @@ async def _given_up(*tasks: asyncio.Future[Any] | None) -> None:
 
 
 class Lines:
-    """Takes the stamps off the lines of a log that may be begun several times. `last` is the last stamp."""
+    """Takes the stamps off the lines of a log that may be begun several times, from `since` on."""
 
     def __init__(self) -> None:
-        self.last = ""
-        self._of_last = 0
-        self._passed = 0
+        self._last = ""
+        """The latest stamp; after a dropped connection nothing later has been told."""
+        self._counts: dict[str, int] = {}
+        """Lines that were told, by their second, from `since` on."""
+        self._passing = 0
+        """Lines that come once more."""
         self._rest = b""
         self._inside = False
         self._known = False
         """Whether the line that is being read was told before."""
+        self._second = ""
         self._at = 0
         self._told = 0
         """Bytes of the line that is being read: how many were read now, and how many were ever told."""
         self._reopened = False
 
+    @property
+    def since(self) -> str:
+        """A second before the latest line; "" as long as there is none."""
+        if not self._last:
+            return ""
+        before = datetime.fromisoformat(self._last[:SECOND]) - timedelta(seconds=1)
+        return before.isoformat() + self._last[STAMP:]
+
     def again(self) -> None:
-        """The log begins anew, at the second of `last`; a line that was told in part will go on."""
+        """The log begins anew, at `since`; a line that was told in part will go on."""
         if self._inside and not self._known:
-            self._of_last -= 1
+            self._counts[self._second] -= 1
             self._reopened = True
-        self._passed = 0
+        begin = self.since[:SECOND]
+        self._passing = sum(count for second, count in self._counts.items() if second >= begin)
         self._rest = b""
         self._inside = False
 
@@ -174,16 +191,22 @@ class Lines:
         return self._untold(text) + end
 
     def _is_new(self, at: str) -> bool:
-        if at < self.last or not at[:1].isdigit():  # what has no stamp says that there is no log any more
+        if not at[:1].isdigit():  # what has no stamp says that there is no log any more
             return False
-        if at != self.last:
-            self.last, self._of_last, self._passed = at, 1, 1
-            return True
-        self._passed += 1
-        if self._passed <= self._of_last:
+        if self._passing and at <= self._last:
+            self._passing -= 1
             return False
-        self._of_last += 1
+        self._passing = 0
+        self._count(at)
         return True
+
+    def _count(self, at: str) -> None:
+        second = self._second = at[:SECOND]
+        if second > self._last[:SECOND]:
+            begin = self.since[:SECOND]
+            self._counts = {one: count for one, count in self._counts.items() if one >= begin}
+        self._counts[second] = self._counts.get(second, 0) + 1
+        self._last = max(self._last, at)
 
     def _untold(self, text: bytes) -> bytes:
         new = text[max(0, self._told - self._at) :]
