@@ -31,8 +31,22 @@ Question = tuple[str, Any]
 """A URL, and the document to send there (None: GET)."""
 
 ASK = """
-import json, sys, urllib.request
+import json, sys, time, urllib.error, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+def known(url, deadline=time.monotonic() + 10):
+    # Nodes take a moment to learn of a new service: until then it refuses connections.
+    while True:
+        try:
+            return opener.open(url, timeout=10).close()
+        except urllib.error.HTTPError:
+            return
+        except urllib.error.URLError as error:
+            if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.2)
+
+known(json.loads(sys.argv[1])[0][0])
 for url, document in json.loads(sys.argv[1]):
     data = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
