@@ -6,9 +6,11 @@ import itertools
 
 import pytest
 
-from bodywork.targets.kubernetes.kinds import INGRESS, NAMESPACE
+from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.kinds import INGRESS, NAMESPACE, POD, Object
+from bodywork.targets.kubernetes.manifests.security import container_security, pod_security
 from places import Cluster
-from tool import Repository
+from tool import Repository, wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
@@ -36,6 +38,41 @@ def test_what_a_service_printed_that_did_not_start_is_kept(cluster: Cluster, rep
             assert logs.stdout is not None  # its traceback, on stderr, may come before
             assert "no model\n" in itertools.islice(logs.stdout, 10)
             logs.terminate()
+
+
+def test_what_was_printed_is_shown_while_its_pod_goes(cluster: Cluster, repository: Repository) -> None:
+    """A pod that is being deleted is still listed when its log is gone."""
+    deploy(cluster, repository, {"bodywork.yaml": SERVICE, "serve.py": "print('no model')\n1 / 0"}, code=1)
+    (run,) = cluster.tool.good("runs", "left", "-o", "json").json
+    wait_for(lambda: not cluster.call(lambda api: api.list(POD, cluster.namespace)), seconds=90, every=0.5)
+    cluster.call(lambda api: api.create(going(cluster, run["run"])))
+    try:
+        cluster.call(lambda api: api.delete(POD, "serve-going", cluster.namespace))
+        assert cluster.tool.good("logs", "left", "serve").out.count("no model\n") == 1
+    finally:
+        free = {"metadata": {"finalizers": None}}
+        cluster.call(lambda api: api.patch(POD, "serve-going", cluster.namespace, free))
+
+
+def going(cluster: Cluster, run: str) -> Object:
+    """A pod of the run that stays, once it is deleted, until somebody lets it go."""
+    marks = {labels.PIPELINE: "left", labels.STAGE: "serve", labels.RUN: run}
+    container = {"name": "stage", "image": cluster.image, "securityContext": container_security()}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {
+            "name": "serve-going",
+            "namespace": cluster.namespace,
+            "labels": marks,
+            "finalizers": ["example.com/stays"],
+        },
+        "spec": {
+            "containers": [container],
+            "securityContext": pod_security(),
+            "nodeSelector": {"example.com/none": "such"},
+        },
+    }
 
 
 def test_a_namespace_with_an_ingress_of_others_stays(cluster: Cluster, repository: Repository) -> None:

@@ -68,8 +68,10 @@ class ClusterLogs:
         services = any(stage.kind is Kind.SERVICE for stage in stages)
         try:
             for stage in stages:
-                if kept := await self._kept(record, stage, await self._pods(record, stage)):
+                pods = await self._pods(record, stage)
+                if kept := await self._kept(record, stage, pods):
                     feed.queue.put_nowait(kept)
+                    feed.ended.update((pod["metadata"]["uid"], asyncio.Event()) for pod in pods if _goes(pod))
             going, over = True, False
             while not over:
                 going = going and await goes_on()
@@ -83,8 +85,11 @@ class ClusterLogs:
             feed.queue.put_nowait(None)
 
     async def _kept(self, record: RunRecord, stage: Stage, pods: Sequence[Object]) -> Chunk | None:
-        """The end of what a stage printed in a run that has no pods any more: its rollout failed, say."""
-        if any(pod["metadata"]["labels"].get(labels.RUN) == record.run for pod in pods):
+        """The end of what a stage printed in a run that has no pods any more: its rollout failed, say.
+
+        A pod that is being deleted may have no log any more.
+        """
+        if any(pod["metadata"]["labels"].get(labels.RUN) == record.run and not _goes(pod) for pod in pods):
             return None
         kept = await self.records.kept_log(record.run, stage.object_name)
         return Chunk(source=stage.name, text=_whole(kept.decode(errors="replace"))) if kept else None
@@ -127,6 +132,10 @@ class ClusterLogs:
                     async for lines in _lines(pieces):
                         if text := prologue.take(lines):
                             yield text.decode(errors="replace")
+
+
+def _goes(pod: Object) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 @dataclass
