@@ -7,11 +7,11 @@ import difflib
 from bodywork.app.records import Records
 from bodywork.app.site import Site
 from bodywork.errors import NotFoundError
-from bodywork.run.events import StageEnded
+from bodywork.run.events import made_by
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.replay import RunView
-from bodywork.run.states import RunState, StageState
+from bodywork.run.states import RunState
 
 
 async def state_of(site: Site, record: RunRecord) -> RunState:
@@ -51,9 +51,7 @@ async def newest_artifacts(
     of_day = [record for record in known if day is not None and record.date == day]
     found: dict[tuple[str, str], str] = {}
     for record in (*reversed(of_today), *reversed(of_day)):
-        for event in await records.events(record.run):
-            if isinstance(event, StageEnded) and event.state is StageState.SUCCEEDED:
-                found.update({(event.stage, name): digest for name, digest in event.outputs.items()})
+        found.update(made_by(await records.events(record.run)))
     return found
 
 

@@ -7,7 +7,7 @@ A run *is* the list of its events: replaying them gives its state, which is how 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from bodywork.run.states import RunState, StageState
@@ -111,3 +111,13 @@ class RunEnded(Event):
 
     state: RunState
     reason: str = ""
+
+
+def made_by(events: Iterable[Event]) -> dict[tuple[str, str], str]:
+    """What a run has made, out of its events: digests by stage and output."""
+    return {
+        (event.stage, name): digest
+        for event in events
+        if isinstance(event, StageEnded) and event.state is StageState.SUCCEEDED
+        for name, digest in event.outputs.items()
+    }

@@ -9,7 +9,7 @@ it need not be run again.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.states import RunState
@@ -48,6 +48,11 @@ class Past:
     read: Mapping[str, Set[str]] = field(default_factory=dict)
     in_use: Set[str] = frozenset()
     serving: Set[str] = frozenset()
+
+    def only(self, among: Set[str]) -> Past:
+        """The same, of which none may be forgotten but runs of `among` that have ended."""
+        others = {one.run for one in self.records if one.run not in among or not one.state.ended}
+        return replace(self, in_use=self.in_use | others)
 
 
 def spare(past: Past, policy: Policy, now: float) -> list[RunRecord]:

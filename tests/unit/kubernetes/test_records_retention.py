@@ -3,11 +3,11 @@
 from dataclasses import replace
 from typing import Any
 
-from bodywork.run.events import StageEnded
+from bodywork.run.events import StageEnded, made_by
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.retention import Made, Policy
 from bodywork.run.states import RunState, StageState
-from bodywork.targets.kubernetes.records.retention import dispensable, outputs_of
+from bodywork.targets.kubernetes.records.retention import dispensable
 
 
 def record(number: int, state: RunState = RunState.SUCCEEDED) -> RunRecord:
@@ -35,7 +35,8 @@ async def going(
         return {("train", name): digest for name, digest in made.get(record.run, {}).items()}
 
     newest_first = sorted(records, key=lambda one: one.started, reverse=True)
-    return [one.run for one in await dispensable(newest_first, releases, Policy(keep=keep), outputs, among)]
+    chosen = {one.run for one in records} if among is None else among
+    return [one.run for one in await dispensable(newest_first, releases, Policy(keep=keep), outputs, chosen)]
 
 
 async def test_runs_beyond_the_newest_go() -> None:
@@ -75,7 +76,7 @@ async def test_the_newest_of_each_output_stays_for_chosen_stages() -> None:
 def test_only_what_succeeded_has_made_anything() -> None:
     good = StageEnded(at=1.0, stage="a", state=StageState.SUCCEEDED, outputs={"m": "d"})
     bad = StageEnded(at=1.0, stage="b", state=StageState.FAILED, outputs={"m": "d"})
-    assert outputs_of([good, bad]) == {("a", "m"): "d"}
+    assert made_by([good, bad]) == {("a", "m"): "d"}
 
 
 async def test_the_days_of_the_newest_back_fill_stay() -> None:

@@ -21,11 +21,11 @@ from bodywork.app.past import left_by, records_of
 from bodywork.app.where import Where
 from bodywork.artifacts.objects import Entry, ObjectStore
 from bodywork.errors import BodyworkError, BusyError, NotFoundError, UsageError
-from bodywork.run.events import StageEnded
+from bodywork.run.events import made_by
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.retention import Past, spare
-from bodywork.run.states import RunState, StageState
+from bodywork.run.states import RunState
 from bodywork.spec.names import label
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import DEPLOYMENT, REPLICA_SET
@@ -161,18 +161,10 @@ async def _past(
     fetched: Set[str],
 ) -> Past:
     observed = (await (await site.target(pipeline)).observe(pipeline)).values()
-    made: dict[str, dict[tuple[str, str], str]] = {}
-    for one in records:
-        made[one.run] = {
-            (event.stage, output): digest
-            for event in await site.records.events(one.run)
-            if isinstance(event, StageEnded) and event.state is StageState.SUCCEEDED
-            for output, digest in event.outputs.items()
-        }
     return Past(
         records=records,
         releases=[one for one in await site.records.releases(pipeline) if one.run in plans],
-        made=made,
+        made={one.run: made_by(await site.records.events(one.run)) for one in records},
         read={
             run: {digest for planned in plan.all_stages for digest in planned.inputs.values()}
             for run, plan in plans.items()

@@ -6,7 +6,6 @@ import asyncio
 import math
 import shutil
 from collections.abc import Set
-from dataclasses import replace
 
 from bodywork.app.execution import new_run
 from bodywork.app.here.past import past_of
@@ -32,8 +31,6 @@ def forget_old_runs(parts: Parts, definition: Definition) -> None:
 async def _forget(parts: Parts, pipeline: str, old: Set[str]) -> list[str]:
     async with LocalSite(parts) as site, site.hold(pipeline, new_run()):
         past = await past_of(parts, site, pipeline)
-        stay = {one.run for one in past.records if one.run not in old or not one.state.ended}
-        past = replace(past, in_use=past.in_use | stay)
-        gone = [record.run for record in spare(past, TOO_MANY, math.inf)]
+        gone = [record.run for record in spare(past.only(old), TOO_MANY, math.inf)]
         parts.holdings.forget(gone)
     return gone

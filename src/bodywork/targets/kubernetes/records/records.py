@@ -10,13 +10,14 @@ import contextlib
 from collections.abc import Collection
 
 from bodywork.errors import NotFoundError, UsageError
-from bodywork.run.events import Event, StageOutput
+from bodywork.run.events import Event, StageOutput, made_by
 from bodywork.run.ledger import Release, RunRecord
 from bodywork.run.plan import Plan
 from bodywork.run.retention import Made, Policy
 from bodywork.targets.kubernetes.client.api import AlreadyThereError, Api
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, Object
-from bodywork.targets.kubernetes.records import entries, left, retention, run_objects
+from bodywork.targets.kubernetes.records import entries, left, run_objects
+from bodywork.targets.kubernetes.records.retention import dispensable
 from bodywork.targets.kubernetes.records.run_index import RunIndex, no_run
 from bodywork.targets.kubernetes.records.run_writer import RunWriter
 
@@ -143,12 +144,12 @@ class ClusterRecords:
 
         async def outputs(record: RunRecord) -> Made:
             objects = await self._index.objects(mains[record.run])
-            return retention.outputs_of(run_objects.events_of(objects))
+            return made_by(run_objects.events_of(objects))
 
         releases = _newest_first([release for _, release in known])
         records = [record for record, _ in known]
         chosen = set(mains if among is None else among) - set(but)
-        going = await retention.dispensable(records, releases, policy, outputs, chosen)
+        going = await dispensable(records, releases, policy, outputs, chosen)
         for record in going:
             await self._remember(mains[record.run])
             await self._index.delete(mains[record.run])
