@@ -67,8 +67,8 @@ class PruneCluster:
         names = {one.run for one in going}
         try:
             await self._free_started(site, pipeline, fetched | plans.keys() - names, wish.dry_run)
-            await self._free_buckets(site, pipeline, [plans[name] for name in names], wish.dry_run)
-            await self._free_left(site, pipeline, fetched, wish.dry_run)
+            gone = [plans[name] for name in names]
+            await self._free_buckets(site, pipeline, gone, fetched, wish.dry_run)
         except BodyworkError as error:  # then their records stay, too: nothing else knows the keys
             self._left.append(f"the runs of {pipeline} stay: {error.message}")
             return []
@@ -107,20 +107,19 @@ class PruneCluster:
         self._count(stray)
 
     async def _free_buckets(
-        self, site: ClusterSite, pipeline: str, plans: Sequence[Plan], dry_run: bool
+        self, site: ClusterSite, pipeline: str, plans: Sequence[Plan], kept: Set[str], dry_run: bool
     ) -> None:
-        """Stores that bodywork.yaml named: what the runs have put there."""
-        stores = {plan.run: plan.project.store for plan in plans if plan.project.store}
-        await self._free(site, pipeline, stores, dry_run)
+        """Stores that bodywork.yaml named: what runs have put there that go now, or have gone before.
 
-    async def _free_left(self, site: ClusterSite, pipeline: str, kept: Set[str], dry_run: bool) -> None:
-        """The same of runs whose records have gone before."""
+        Objects of runs that are `kept` stay.
+        """
         namespace, name = (await site.settings(pipeline)).namespace, label(pipeline, "project")
         known = await left.remembered(site.api, name, namespace)
-        stores = {run: address for run, address in known.items() if run not in kept}
-        await self._free(site, pipeline, stores, dry_run)
+        gone = {run: address for run, address in known.items() if run not in kept}
+        going = {plan.run: plan.project.store for plan in plans if plan.project.store}
+        await self._free(site, pipeline, gone | going, dry_run)
         if not dry_run:
-            await left.drop(site.api, name, namespace, stores)
+            await left.drop(site.api, name, namespace, gone)
 
     async def _free(self, site: ClusterSite, pipeline: str, stores: Mapping[str, str], dry_run: bool) -> None:
         """Delete what runs have in stores; `stores` are addresses by run."""
