@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 from bodywork.errors import StageError, UnreachableError
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.spec.model import Kind
-from bodywork.targets.base import Began, Ended, Handle, Printed, Sign, Waiting
+from bodywork.targets.base import Began, Ended, Exited, Handle, Printed, Sign, Waiting
 
 T = TypeVar("T")
 
@@ -112,7 +112,8 @@ class Act:
     ready. Before that it waits a second for each of the reasons `waits`; with `lost`, it is lost after
     its first print for that reason, a second long, and begins again. `outputs` are digests of what it
     wrote (None: one made of stage and output, always the same). `start_error` lets `start` fail.
-    `retry` is `Ended.retry`. With `replicas`, so many are started one after another, `takes` seconds each.
+    After the exit, what it made takes `keeps` seconds to be kept. `retry` is `Ended.retry`. With
+    `replicas`, so many are started one after another, `takes` seconds each.
     """
 
     starts: float = 0.0
@@ -126,6 +127,7 @@ class Act:
     start_error: str = ""
     retry: bool = True
     replicas: int = 1
+    keeps: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -280,6 +282,9 @@ class FakeTarget:
                 await attempt.over_within(self.clock, 1.0)
                 yield Began(key=handle.key)
         await attempt.over_within(self.clock, pause)
+        if act.keeps:
+            yield Exited()
+            await attempt.over_within(self.clock, act.keeps)
         yield self._end(handle, attempt)
 
     async def stop(self, handle: Handle) -> None:

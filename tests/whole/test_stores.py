@@ -171,12 +171,12 @@ def test_a_store_that_goes_away_in_the_middle_is_waited_for(
 ) -> None:
     go = tmp_path / "go"
     wait = f"import os, time\nwhile not os.path.exists({str(go)!r}): time.sleep(0.05)\n"
-    limit = "    batch: {timeout: 3s}\n"  # of the module, not of the store
+    limit = "    batch: {timeout: 10s}\n"  # of the module, not of the store
     repository.commit(project(address(server), make=wait + MAKE, settings=limit))
     with keyed.start("deploy", str(repository.path)) as child:
         wait_for(lambda: keyed("status", "demo").out.count("running"), seconds=60)
         server.stop()
-        threading.Timer(4.0, server.start).start()
+        threading.Timer(12.0, server.start).start()
         go.touch()
         out, err = child.communicate(timeout=90)
     assert child.returncode == 0, out + err

@@ -15,9 +15,9 @@ from enum import StrEnum
 
 from bodywork.errors import BodyworkError, UnreachableError
 from bodywork.run.plan import Plan, PlannedStage
-from bodywork.run.reports import Held, Output, Over, Reports, Running
+from bodywork.run.reports import Finished, Held, Output, Over, Reports, Running
 from bodywork.spec.model import Service
-from bodywork.targets.base import Began, Ended, Handle, Printed, Target, Waiting
+from bodywork.targets.base import Began, Ended, Exited, Handle, Printed, Target, Waiting
 
 TAIL = 10
 """Last lines of a service that are kept to explain why it never became ready."""
@@ -114,6 +114,8 @@ class Attempt:
                 case Printed(text=text) if text:
                     self._remember(text)
                     await self._reports.put_output(Output(name, text))
+                case Exited():
+                    self._reports.put(Finished(name))
                 case Ended():
                     self._over, ended = True, sign
         if ended is not None:

@@ -24,6 +24,7 @@ from bodywork.run.plan import Action, ObservedService, Plan, PlannedStage, decid
 from bodywork.run.replay import RunView
 from bodywork.run.reports import (
     Expired,
+    Finished,
     Held,
     Observed,
     Output,
@@ -32,6 +33,7 @@ from bodywork.run.reports import (
     Reports,
     RetryDue,
     Running,
+    StageReport,
 )
 from bodywork.run.states import StageState
 from bodywork.spec.model import Batch, Kind
@@ -124,7 +126,7 @@ class Course:
 
     # What the engine hears
 
-    def hear(self, report: Prepared | Observed | Running | Held | Output | Over | Expired | RetryDue) -> None:
+    def hear(self, report: StageReport) -> None:
         if self.state.ended:
             return  # too late: it was skipped or cancelled in the meantime
         match report:
@@ -138,6 +140,8 @@ class Course:
                 self._running(key)
             case Held(reason=reason):
                 self._held(reason)
+            case Finished():
+                self._drop_tasks()
             case Expired(attempt=number):
                 self._expired(number)
             case RetryDue():

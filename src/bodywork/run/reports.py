@@ -45,6 +45,13 @@ class Held:
 
 
 @dataclass(frozen=True)
+class Finished:
+    """The module of a stage has ended; the attempt goes on until what it made is kept."""
+
+    stage: str
+
+
+@dataclass(frozen=True)
 class Output:
     """A stage has printed whole lines."""
 
@@ -92,19 +99,10 @@ class Crashed:
     error: Exception
 
 
-Report = (
-    Prepared
-    | Observed
-    | Running
-    | Held
-    | Output
-    | Over
-    | Expired
-    | RetryDue
-    | Removed
-    | CancelAsked
-    | Crashed
-)
+StageReport = Prepared | Observed | Running | Held | Finished | Output | Over | Expired | RetryDue
+"""What concerns one stage."""
+
+Report = StageReport | Removed | CancelAsked | Crashed
 
 
 class Reports:

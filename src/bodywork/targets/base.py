@@ -37,6 +37,11 @@ class Waiting:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Exited:
+    """The module has ended, and what it made is still to be kept: its time limit counts no more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Printed:
     """Whole lines that the stage printed, the last one ended by a newline."""
 
@@ -60,7 +65,7 @@ class Ended:
     retry: bool = True
 
 
-Sign = Began | Waiting | Printed | Ended
+Sign = Began | Waiting | Printed | Exited | Ended
 
 
 class Target(Protocol):

@@ -191,6 +191,10 @@ class TestTimeLimits:
         ran = run(plan(batch("a", timeout=5)), {"a": Script(prepare=600, acts=(Act(takes=4),))})
         assert ran.state is RunState.SUCCEEDED
 
+    def test_the_limit_is_of_the_module_and_not_of_what_keeps_its_outputs(self) -> None:
+        ran = run(plan(batch("a", outputs="x", timeout=5)), {"a": acts(Act(takes=4, keeps=600))})
+        assert ran.states == {"a": "succeeded"}
+
     def test_one_that_ignores_term_is_still_ended(self) -> None:
         ran = run(plan(batch("a", timeout=5)), {"a": acts(Act(takes=None, ignores_term=True))})
         assert ran.ended("a").at - ran.events[0].at == 15

@@ -9,7 +9,7 @@ from pathlib import Path
 from bodywork.errors import StageError
 from bodywork.process import Exit, Process, end_orphans, identity
 from bodywork.spec.model import Stage
-from bodywork.targets.base import Began, Ended, Printed, Sign, Waiting
+from bodywork.targets.base import Began, Ended, Exited, Printed, Sign, Waiting
 from bodywork.targets.local.masked import masked
 from bodywork.targets.local.unsent import Unsent
 from bodywork.targets.local.variables import artifact_variable
@@ -83,10 +83,10 @@ class Attempt:
                     rest = rest[log.write(rest) :]
                 yield Printed(text=chunk.decode(errors="replace"))
         exit_ = await self.process.wait()
+        yield Exited()
         self.end_children()
         ending = asyncio.ensure_future(self._ended(exit_))
         if not (await asyncio.wait({ending}, timeout=QUICK))[0]:
-            # Time limits are for the module, not for a store that is slow, or away for a while.
             yield Waiting(reason="its outputs are put into the store")
         yield await ending
 

@@ -17,7 +17,7 @@ from bodywork.artifacts.base import Store
 from bodywork.artifacts.files import room_on
 from bodywork.errors import BodyworkError, MachineError, StageError
 from bodywork.spec.model import Output, Stage
-from bodywork.targets.base import Began, Ended, Printed, Sign
+from bodywork.targets.base import Began, Ended, Exited, Printed, Sign
 
 AT_ONCE = 4
 """Outputs of a stage that are put at the same time."""
@@ -59,6 +59,7 @@ class Unsent:
     async def watch(self) -> AsyncIterator[Sign]:
         """The signs of an attempt that only sends."""
         yield Began(key=str(self.folder))
+        yield Exited()
         yield Printed(text="an earlier attempt has made all outputs: they are put into the store\n")
         outputs, reason = await asyncio.to_thread(self.send)
         yield Ended(ok=not reason, reason=reason, outputs=outputs)
