@@ -34,20 +34,24 @@ ASK = """
 import json, sys, time, urllib.error, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-def known(url, deadline=time.monotonic() + 10):
-    # Nodes take a moment to learn of a new service: until then it refuses connections.
+def known(url, deadline=time.monotonic() + 20):
+    # Nodes take a moment to learn of new services: until then those refuse connections, and a service
+    # that asks another one gets no answer to give.
     while True:
         try:
             return opener.open(url, timeout=10).close()
-        except urllib.error.HTTPError:
-            return
+        except urllib.error.HTTPError as error:
+            if error.code < 500 or time.monotonic() > deadline:
+                return
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
                 raise
-            time.sleep(0.2)
+        time.sleep(0.2)
 
-known(json.loads(sys.argv[1])[0][0])
-for url, document in json.loads(sys.argv[1]):
+questions = json.loads(sys.argv[1])
+for url in {url for url, _ in questions}:
+    known(url)
+for url, document in questions:
     data = None if document is None else json.dumps(document).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     with opener.open(request, timeout=10) as answer:
