@@ -24,8 +24,9 @@ class FileClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        until = self.time() + seconds
-        while self.time() < until:  # noqa: ASYNC110 - it is told by nobody
+        """Until it is so much later by the file, or by the world: the file may have moved on just before."""
+        until, end = self.time() + seconds, time.monotonic() + seconds
+        while self.time() < until and time.monotonic() < end:  # noqa: ASYNC110 - it is told by nobody
             await asyncio.sleep(0.02)
 
 
