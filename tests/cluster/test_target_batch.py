@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bodywork.run.events import Event, RunStarted, StageOutput, StageStarted, StageWaiting
+from bodywork.targets.base import Ended, Printed, Waiting
+from bodywork.targets.kubernetes.batch.jobs import condition
 from bodywork.targets.kubernetes.client.api import Api
-from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, POD, RESOURCE_QUOTA
+from bodywork.targets.kubernetes.kinds import JOB, NAMESPACE, POD, RESOURCE_QUOTA, Kind
+from bodywork.targets.kubernetes.pods.ending import running
 from pipelines import Pipeline, open_pipeline
 
 pytestmark = pytest.mark.cluster
@@ -62,6 +66,14 @@ async def eviction(pod: dict[str, Any]) -> None:
 
 async def pods(work: Pipeline) -> list[dict[str, Any]]:
     return await work.api.list(POD, work.namespace)
+
+
+async def until(work: Pipeline, kind: Kind, holds: Callable[[dict[str, Any]], bool]) -> None:
+    """Until it holds of an object of that kind."""
+    async with aclosing(work.api.watch(kind, work.namespace)) as changes:
+        async for change in changes:
+            if change.object and holds(change.object):
+                return
 
 
 class TestEnds:
@@ -193,6 +205,25 @@ class TestLost:
         assert len(seen.starts("a")) == 2
         assert seen.waits("a") == ["its pod was deleted; it is started again", ""]
         assert "done\n" in seen.output("a")
+
+    async def test_so_is_one_that_went_before_it_was_seen(self, work: Pipeline) -> None:
+        """As when a command is resumed just then: its Job has failed, and nothing tells of what."""
+        work.files["a.py"] = self.MODULE
+        plan, target = await work.plan(), work.target()
+        await target.prepare(plan, plan.stages[0])
+        handle = await target.start(plan, plan.stages[0], attempt=1, inputs={}, variables={})
+        await until(work, POD, running)
+        (pod,) = await pods(work)
+        await work.api.delete(POD, pod["metadata"]["name"], work.namespace, grace=0)
+        await until(work, JOB, lambda job: condition(job, "Failed") is not None)
+        while await pods(work):  # noqa: ASYNC110 - it is as good as gone
+            await asyncio.sleep(0.1)
+        signs = [sign async for sign in target.watch(handle)]
+        await target.close(plan)
+        waits = [sign.reason for sign in signs if isinstance(sign, Waiting)]
+        assert waits[0] == "its pod was deleted; it is started again"
+        assert isinstance(signs[-1], Ended) and signs[-1].ok
+        assert "done\n" in "".join(sign.text for sign in signs if isinstance(sign, Printed))
 
     async def test_an_evicted_pod_is_replaced_by_kubernetes(self, work: Pipeline) -> None:
         work.files["a.py"] = self.MODULE

@@ -18,7 +18,14 @@ from contextlib import suppress
 from bodywork.errors import UnreachableError
 from bodywork.spec.model import Stage
 from bodywork.targets.base import Began, Ended, Sign, Waiting
-from bodywork.targets.kubernetes.batch.jobs import Jobs, complete, condition, events_of, failed
+from bodywork.targets.kubernetes.batch.jobs import (
+    Jobs,
+    complete,
+    condition,
+    events_of,
+    failed,
+    failed_by_its_pod,
+)
 from bodywork.targets.kubernetes.kinds import JOB, Object
 from bodywork.targets.kubernetes.pods import nodes
 from bodywork.targets.kubernetes.pods.diagnose import Obstacle, obstacle
@@ -169,11 +176,11 @@ class Attempt:
         job = await self._jobs.api.get(JOB, self.name, self._jobs.namespace)
         if job is None or "deletionTimestamp" in job["metadata"]:
             return DELETED
-        if self._followed is not None:
+        if self._followed is not None or failed_by_its_pod(job):
             await self._say("its pod was deleted; it is started again")
         if complete(job) and not self._stage.outputs:
             return Ended(ok=True)
-        if complete(job) or (self._followed is not None and failed(job)):
+        if complete(job) or failed_by_its_pod(job):
             await self._anew(force=False)  # what its pod made, or how it ended, went with the pod
             return None
         if (why := condition(job, "Failed")) is not None:

@@ -19,6 +19,9 @@ from bodywork.targets.kubernetes.pods.refused import refused
 GRACE = 10
 """Seconds between TERM and KILL when an attempt is stopped."""
 
+FAILED = ("Failed", "FailureTarget")
+"""Conditions of a Job that has failed; the second one comes first, until its pods have ended."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs:
@@ -113,18 +116,27 @@ async def events_of(api: Api, pod: Object) -> list[Object]:
 
 def condition(job: Object, kind: str) -> str | None:
     """The message of a condition that holds; None: it does not."""
-    for one in (job.get("status") or {}).get("conditions") or ():
-        if one["type"] == kind and one["status"] == "True":
-            return str(one.get("message") or one.get("reason") or kind)
-    return None
+    one = _holding(job, kind)
+    return None if one is None else str(one.get("message") or one.get("reason") or kind)
+
+
+def _holding(job: Object, *kinds: str) -> Object | None:
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    return next((one for one in conditions if one["type"] in kinds and one["status"] == "True"), None)
 
 
 def failed(job: Object) -> bool:
-    return condition(job, "Failed") is not None or condition(job, "FailureTarget") is not None
+    return _holding(job, *FAILED) is not None
+
+
+def failed_by_its_pod(job: Object) -> bool:
+    """Whether it has failed because its pod has, or was deleted: there is no second one."""
+    one = _holding(job, *FAILED)
+    return one is not None and one.get("reason") == "BackoffLimitExceeded"
 
 
 def complete(job: Object) -> bool:
-    return condition(job, "Complete") is not None or condition(job, "SuccessCriteriaMet") is not None
+    return _holding(job, "Complete", "SuccessCriteriaMet") is not None
 
 
 def attempt_of(job: Object) -> int:
