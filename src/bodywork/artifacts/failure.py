@@ -22,6 +22,14 @@ NOBODY_KNOWN = "failed to authenticate the request"
 TOO_OLD = "not valid in the specified time frame"  # what Azure says of a shared access signature
 UNSIGNED = ("SAS keys with SAS tokens", "Error signing blob")
 AZ = re.compile(r"'az account get-access-token' command failed: ([^\n]*)")
+FULL = {"InsufficientStorage", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
+IN_THE_WAY = {
+    "ObjectParentIsFile",
+    "ExistingObjectIsDirectory",
+    "XMinioParentIsObject",
+    "XMinioObjectExistsAsDirectory",
+}
+"""What stores say that keep objects as files: there, `a` and `a/b` cannot both be."""
 ELSEWHERE = {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
 IDENTITY = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
 KEYS = {
@@ -62,9 +70,19 @@ def sentence(error: Exception, address: Address, doing: str, key: str = "") -> B
     code = found.group(1) if (found := CODE.search(text)) else ""
     status = next(filter(None, found.groups())) if (found := STATUS.search(text)) else ""
     return (
-        _of_credential(code, status, text, address, doing)
+        _of_room(code, status, address)
+        or _of_credential(code, status, text, address, doing)
         or _of_place(error, code, status, text, address, key)
         or _of_connection(status, text, address)
+    )
+
+
+def _of_room(code: str, status: str, address: Address) -> BodyworkError | None:
+    if code not in FULL and status != "507":
+        return None
+    return UsageError(
+        f"the store {address} is full ({code or status})",
+        hint="make room in it (`bodywork prune` deletes what nothing needs any more), or have it enlarged",
     )
 
 
@@ -110,6 +128,11 @@ def _of_place(
         return NotFoundError(
             f"the store {address} has no bucket {address.bucket}",
             hint="make it, or correct `store:` in bodywork.yaml",
+        )
+    if code in IN_THE_WAY:
+        return UsageError(
+            f"{key} cannot be written in the store {address}: another object is in the way ({code})",
+            hint="delete that object, or give `store:` of bodywork.yaml another prefix",
         )
     if code in ELSEWHERE or "Received redirect without LOCATION" in text:
         return UsageError(

@@ -228,10 +228,18 @@ class ObjectStore:
         return taken.hexdigest()
 
     def _create(self, content: bytes, key: str, *, absent: bool) -> None:
+        """Put `content`, with `absent` only if nothing is there."""
         import obstore
 
-        with self._asked("write", key), suppress(obstore.exceptions.AlreadyExistsError):
-            obstore.put(self._client, self._full(key), content, mode="create" if absent else "overwrite")
+        with self._asked("write", key):
+            if absent:
+                with suppress(obstore.exceptions.AlreadyExistsError):
+                    obstore.put(self._client, self._full(key), content, mode="create")
+                    return
+                if self.head(key) is not None:
+                    return
+                # A 409 for another reason (S3: ConditionalRequestConflict): without the condition it is told.
+            obstore.put(self._client, self._full(key), content)
 
     def _download(self, key: str, into: Path, piece: int | None) -> str:
         """Write an object, or all its pieces, to a new file and return the sha256."""

@@ -139,6 +139,11 @@ def refused(error: "urllib.error.HTTPError") -> FailedError:
     if error.code == 403:
         sentence = "the store refuses the address that was signed for this attempt; it may be too old"
         return FailedError(sentence + (" (%s)" % said if said else ""), retry=True)
+    if error.code == 507:
+        return FailedError(
+            "the store is full (%s): make room in it (`bodywork prune` deletes what nothing needs any more), "
+            "or have it enlarged; then run the stage again" % (said or error.reason)
+        )
     if error.code == 404:
         return FailedError("the store does not have it any more; run the stage that makes it again")
     retry = error.code in WORTH_ANOTHER

@@ -105,6 +105,21 @@ def test_what_is_there_stays_as_it_is(store: ObjectStore, tmp_path: Path, size: 
         store.get(key, old, tmp_path / "again")
 
 
+@pytest.mark.parametrize("absent", [True, False])
+@pytest.mark.parametrize(
+    ("key", "code"), [("a/b/c", "ObjectParentIsFile"), ("d", "ExistingObjectIsDirectory")]
+)
+def test_an_object_that_is_in_the_way_is_told(
+    store: ObjectStore, tmp_path: Path, key: str, code: str, absent: bool
+) -> None:
+    """In stores that keep objects as files."""
+    (tmp_path / "model").write_text("model")
+    for there in ("a/b", "d/e"):
+        store.put(tmp_path / "model", f"way-{absent}/{there}")
+    with pytest.raises(UsageError, match=rf"another object is in the way \({code}\)"):
+        store.put(tmp_path / "model", f"way-{absent}/{key}", absent=absent)
+
+
 def test_a_damaged_object_is_refused_and_not_left_behind(
     store: ObjectStore, server: s3.Server, tmp_path: Path
 ) -> None:

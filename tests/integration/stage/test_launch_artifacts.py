@@ -143,6 +143,27 @@ def test_an_address_that_is_too_old_is_told(pod: Pod, store: ObjectStore) -> Non
     assert "the store refuses the address that was signed for this attempt" in ended.said["reason"]
 
 
+def test_a_full_store_is_told(pod: Pod) -> None:
+    class Full(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(507)
+            self.end_headers()
+            self.wfile.write(b"<Error><Code>InsufficientStorage</Code><Message>No space</Message></Error>")
+
+        def log_message(self, format: str, *args: object) -> None:
+            return
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Full) as full:
+        threading.Thread(target=full.serve_forever, daemon=True).start()
+        to = {"url": f"http://127.0.0.1:{full.server_port}/model"}
+        pod.change = {"outputs": [{"name": "model", "file": "model.bin", "to": to}]}
+        ended = pod.run(WRITE)
+        full.shutdown()
+    assert (ended.code, ended.said["retry"]) == (1, False)
+    assert "the store is full (InsufficientStorage: No space): make room in it" in ended.said["reason"]
+
+
 def test_a_failed_module_keeps_nothing(pod: Pod, store: ObjectStore) -> None:
     pod.change = {"outputs": [output(store, url=store.sign("PUT", "unkept"))]}
     ended = pod.run(WRITE + "raise SystemExit(4)")
