@@ -23,6 +23,9 @@ pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 ENTRY = "http://localhost:18000"
 """Where `gateway` of the test cluster listens."""
 
+gated = pytest.mark.alone
+"""With a gateway for all namespaces: other projects with routes would be published by it, too."""
+
 PATHS = SERVER.replace("RELEASE}", "RELEASE} {self.path}")
 
 
@@ -42,7 +45,7 @@ def web(gateway: None, tool: Tool, repository: Repository) -> Iterator[Served]:
 
 
 @pytest.fixture
-def gate(namespace: str, gateway: None) -> str:
+def gate(namespace: str, gateway: None) -> Iterator[str]:
     """A Gateway for services of all namespaces, as NAMESPACE/NAME."""
     listener = {
         "name": "web",
@@ -58,7 +61,8 @@ def gate(namespace: str, gateway: None) -> str:
         "spec": {"gatewayClassName": "traefik", "listeners": [listener]},
     }
     ask_cluster(lambda api: api.create(made))
-    return f"{namespace}/gate"
+    yield f"{namespace}/gate"
+    ask_cluster(lambda api: api.delete(GATEWAY, "gate", namespace))
 
 
 def settle(load: Load, old: str) -> None:
@@ -92,6 +96,7 @@ def through(web: Served, project: str) -> None:
     assert load.seen() == {"one", "two"}
 
 
+@gated
 def test_a_gateway(web: Served, gate: str) -> None:
     through(web, f"kubernetes: {{gateway: {gate}}}")
     (service,) = web.services().values()
@@ -103,6 +108,7 @@ def test_a_gateway(web: Served, gate: str) -> None:
     assert service["url"] == f"http://serve.{web.name}.svc:5000"
 
 
+@gated
 @pytest.mark.parametrize("named", [True, False])
 def test_a_detached_run_publishes_through_a_gateway_that_its_controller_may_not_see(
     web: Served, gate: str, named: bool
@@ -137,6 +143,7 @@ logging: {{log_level: INFO}}
 """
 
 
+@gated
 def test_ingress_true_of_an_old_project_takes_the_prefix_off(web: Served, gate: str) -> None:
     """Old projects name no gateway: there has to be one only."""
     if len(ask_cluster(lambda api: api.list(GATEWAY))) > 1:

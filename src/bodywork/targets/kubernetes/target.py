@@ -16,7 +16,7 @@ from bodywork.environment import Environments
 from bodywork.errors import BodyworkError
 from bodywork.run.plan import ObservedService, Plan, PlannedStage
 from bodywork.spec.model import Kind
-from bodywork.targets.base import Ended, Handle, Sign
+from bodywork.targets.base import Ended, Exited, Handle, Sign
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.batch.batch import Attempt
 from bodywork.targets.kubernetes.batch.jobs import Jobs, attempt_of, complete, failed
@@ -105,7 +105,6 @@ class KubernetesTarget:
         self._attempts: dict[Handle, Attempt | Rollout] = {}
         self._plans: dict[Handle, tuple[Plan, PlannedStage]] = {}
         self._tails: dict[str, Tail] = {}
-        self._keeping: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -161,10 +160,11 @@ class KubernetesTarget:
                 async for sign in signs:
                     if isinstance(sign, Ended):
                         self._launches.made(plan, handle.stage, handle.attempt, sign.outputs)
+                        yield Exited()
+                        await self._keep(plan.run, planned.stage.object_name)
                     yield sign
         finally:
             del self._attempts[handle], self._plans[handle]
-            self._keep(plan.run, planned.stage.object_name)
 
     async def stop(self, handle: Handle) -> None:
         if started := self._attempts.get(handle):
@@ -195,8 +195,6 @@ class KubernetesTarget:
         await self._services.removal.everything()
 
     async def close(self, plan: Plan) -> None:
-        if self._keeping:
-            await asyncio.wait(self._keeping)
         if source := self._provider.source:
             with suppress(BodyworkError):  # the next run does it
                 await self._services.removal.sources(keep=source)
@@ -229,16 +227,14 @@ class KubernetesTarget:
             and one["metadata"]["labels"][labels.STAGE] == handler.stage.object_name
         )
 
-    def _keep(self, run: str, stage: str) -> None:
-        if text := self._tails[stage].text:
-            task = asyncio.create_task(self._kept(run, stage, text))
-            self._keeping.add(task)
-            task.add_done_callback(self._keeping.discard)
+    async def _keep(self, run: str, stage: str) -> None:
+        """Keep the end of its log, before its own end is recorded: who resumes the run has not read it.
 
-    async def _kept(self, run: str, stage: str, text: bytes) -> None:
-        """Its pod still has the log, and it has been shown: no run fails for want of this copy."""
-        with suppress(BodyworkError):
-            await self._records.keep_log(run, stage, text)
+        Its pod still has the log, and it has been shown: no run fails for want of this copy.
+        """
+        if text := self._tails[stage].text:
+            with suppress(BodyworkError):
+                await self._records.keep_log(run, stage, text)
 
 
 def _ended(one: Object) -> bool:
