@@ -34,19 +34,17 @@ ASK = """
 import json, sys, time, urllib.error, urllib.request
 opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
-def known(url, deadline=time.monotonic() + 20):
-    # Nodes take a moment to learn of new services: until then those refuse connections, and a service
-    # that asks another one gets no answer to give.
+def known(url, deadline=time.monotonic() + 10):
+    # Nodes take a moment to learn of a new service: until then it refuses connections.
     while True:
         try:
             return opener.open(url, timeout=10).close()
-        except urllib.error.HTTPError as error:
-            if error.code < 500 or time.monotonic() > deadline:
-                return
+        except urllib.error.HTTPError:
+            return
         except urllib.error.URLError as error:
             if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
                 raise
-        time.sleep(0.2)
+            time.sleep(0.2)
 
 questions = json.loads(sys.argv[1])
 for url in {url for url, _ in questions}:

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -191,8 +192,9 @@ async def objects(api: Api, namespace: str) -> set[tuple[str, int]]:
 async def test_two_runs_start_it_at_once_and_a_third_finds_it_as_it_is(api: Api, namespace: str) -> None:
     one, two = await asyncio.gather(started(api, namespace), started(api, namespace, TRAIN))
     assert signed_by(one.download(MODEL).url) == signed_by(two.download(MODEL).url)
-    before = await objects(api, namespace)
+    before, began = await objects(api, namespace), time.monotonic()
     await started(api, namespace)
+    assert time.monotonic() - began < 2
     assert len(before) >= 4 and await objects(api, namespace) == before
 
 

@@ -38,7 +38,7 @@ class Waiting:
 
 @dataclass(frozen=True, kw_only=True)
 class Exited:
-    """The module has ended, and what it made is still to be kept: its time limit counts no more."""
+    """The module or the rollout has ended, and something of it is still to be kept: no time limit counts."""
 
 
 @dataclass(frozen=True, kw_only=True)

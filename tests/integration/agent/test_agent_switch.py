@@ -96,7 +96,7 @@ async def test_an_unknown_protocol_stays_until_the_drain_is_over(place: Any) -> 
         switched = time.monotonic()
         assert old in place.processes()
         await place.until(lambda: old not in place.processes())
-        assert time.monotonic() - switched > 0.5
+        assert 0.5 < time.monotonic() - switched < 3.0
 
 
 async def test_a_kept_connection_that_is_idle_at_the_switch_goes_on(place: Any) -> None:

@@ -60,7 +60,7 @@ async def test_patience_ends(connect: Connect) -> None:
         began = time.monotonic()
         with pytest.raises(UnreachableError, match=r"overloaded or starting.*etcd is away"):
             await connect(server.url, patience=0.7).get(CONFIG_MAP, "one", "here")
-        assert time.monotonic() - began < 10  # and not the minutes that it has by default
+        assert time.monotonic() - began < 0.8
         assert len(server.asked) >= 3
     late = Reply(status=429, headers={"Retry-After": "60"}, body=status(429))
     async with scripted(late) as server:

@@ -176,11 +176,12 @@ class Attempt:
         job = await self._jobs.api.get(JOB, self.name, self._jobs.namespace)
         if job is None or "deletionTimestamp" in job["metadata"]:
             return DELETED
-        if self._followed is not None or failed_by_its_pod(job):
+        lost = failed_by_its_pod(job)
+        if lost or self._followed is not None:
             await self._say("its pod was deleted; it is started again")
         if complete(job) and not self._stage.outputs:
             return Ended(ok=True)
-        if complete(job) or failed_by_its_pod(job):
+        if lost or complete(job):
             await self._anew(force=False)  # what its pod made, or how it ended, went with the pod
             return None
         if (why := condition(job, "Failed")) is not None:

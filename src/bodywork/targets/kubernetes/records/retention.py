@@ -19,8 +19,7 @@ async def dispensable(
 ) -> list[RunRecord]:
     """Those of the runs `among` that nothing needs. Records and releases are newest first.
 
-    `outputs` tells what a run has made; it is asked only when there is
-    anything to decide.
+    `outputs` tells what a run has made; it is asked only when there is anything to decide.
     """
     past = Past(records=records, releases=releases).only(among)
     if not spare(past, policy, math.inf):
