@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bodywork.targets.kubernetes.pods.diagnose import obstacle
-from bodywork.targets.kubernetes.pods.ending import ending
+from bodywork.targets.kubernetes.pods.ending import ending, over
 from bodywork.targets.kubernetes.pods.refused import refused, said_of
 
 OBJECTS = Path(__file__).with_name("objects")
@@ -250,3 +250,28 @@ def test_an_evicted_pod_is_lost_and_its_success_is_not() -> None:
         found = ending(pod)
         assert found is not None
         assert found.lost == lost
+
+
+@pytest.mark.parametrize(
+    ("phase", "told", "expected"),
+    [
+        ("Running", False, False),  # it is started again
+        ("Running", True, True),
+        ("Failed", False, True),  # evicted: another pod takes its place
+    ],
+)
+def test_a_pod_of_a_service_whose_container_exited_is_over_when_it_is_not_started_again(
+    phase: str, told: bool, expected: bool
+) -> None:
+    pod = copy.deepcopy(PODS["code"])
+    pod["spec"]["restartPolicy"] = "Always"
+    pod["status"]["phase"] = phase
+    if told:
+        pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert over(pod) is expected
+
+
+def test_a_pod_of_a_service_that_still_answers_is_not_over_although_it_was_told_to_end() -> None:
+    pod = copy.deepcopy(PODS["running"])
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert not over(pod)

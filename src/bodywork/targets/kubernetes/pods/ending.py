@@ -61,6 +61,13 @@ def crash(pod: Object) -> Ending | None:
     return None
 
 
+def over(pod: Object) -> bool:
+    """Whether a pod of a service has ended for good: a container that exits by itself is started again."""
+    if ending(pod) is None:
+        return False
+    return "deletionTimestamp" in pod["metadata"] or pod["status"].get("phase") in ("Failed", "Succeeded")
+
+
 def running(pod: Object) -> bool:
     """Whether the stage's container runs or has run, so that it has a log."""
     state = (stage_of(pod) or {}).get("state") or {}

@@ -18,7 +18,7 @@ from bodywork.targets.kubernetes.manifests.deployment import deployment
 from bodywork.targets.kubernetes.manifests.service import services
 from bodywork.targets.kubernetes.pods import nodes
 from bodywork.targets.kubernetes.pods.diagnose import condition_of, obstacle
-from bodywork.targets.kubernetes.pods.ending import crash, ending
+from bodywork.targets.kubernetes.pods.ending import crash, over
 from bodywork.targets.kubernetes.pods.leaving import Leaving
 from bodywork.targets.kubernetes.pods.pods import Pods
 from bodywork.targets.kubernetes.pods.printed import Tail
@@ -204,9 +204,7 @@ class Services:
 def _runs_for(pod: Object, run: str | None) -> bool:
     """Whether it is a pod of a service that has not ended, of the release of `run` (None: of any)."""
     known = pod["metadata"]["labels"]
-    return (
-        known.get(labels.KIND) == "service" and run in (None, known.get(labels.RUN)) and ending(pod) is None
-    )
+    return known.get(labels.KIND) == "service" and run in (None, known.get(labels.RUN)) and not over(pod)
 
 
 def _well(one: Object) -> bool:
