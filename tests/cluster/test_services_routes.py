@@ -9,7 +9,9 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -44,16 +46,10 @@ def web(gateway: None, tool: Tool, repository: Repository) -> Iterator[Served]:
         yield made
 
 
-@pytest.fixture
-def gate(namespace: str, gateway: None) -> Iterator[str]:
-    """A Gateway for services of all namespaces, as NAMESPACE/NAME."""
-    listener = {
-        "name": "web",
-        "protocol": "HTTP",
-        "port": 18000,
-        "hostname": "localhost",
-        "allowedRoutes": {"namespaces": {"from": "All"}},
-    }
+@contextmanager
+def gate_of(namespace: str, **allowed: Any) -> Iterator[str]:
+    """A Gateway, as NAMESPACE/NAME; `allowed` are the `allowedRoutes` of its one listener."""
+    listener = {"name": "web", "protocol": "HTTP", "port": 18000, "hostname": "localhost", **allowed}
     made = {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "Gateway",
@@ -63,6 +59,13 @@ def gate(namespace: str, gateway: None) -> Iterator[str]:
     ask_cluster(lambda api: api.create(made))
     yield f"{namespace}/gate"
     ask_cluster(lambda api: api.delete(GATEWAY, "gate", namespace))
+
+
+@pytest.fixture
+def gate(namespace: str, gateway: None) -> Iterator[str]:
+    """A Gateway for services of all namespaces, as NAMESPACE/NAME."""
+    with gate_of(namespace, allowedRoutes={"namespaces": {"from": "All"}}) as made:
+        yield made
 
 
 def settle(load: Load, old: str) -> None:
@@ -123,6 +126,28 @@ def test_a_detached_run_publishes_through_a_gateway_that_its_controller_may_not_
         seconds=30,
         every=0.5,
     )
+
+
+def test_a_gateway_for_its_own_namespace_is_none_for_another(web: Served, namespace: str) -> None:
+    with gate_of(namespace) as theirs:
+        web.commit("one", service=f", route: /{web.name}")
+        web.deploy()
+        assert web.list(HTTP_ROUTE) == []
+        assert len(web.list(INGRESS)) == 1
+        web.commit("one", service=f", route: /{web.name}", project=f"kubernetes: {{gateway: {theirs}}}")
+        refused = web.tool("deploy", str(web.repository.path))
+        assert refused.code == 2
+        assert (
+            f"the gateway {theirs} takes no routes of namespace {web.name}; "
+            "allow them in its listeners (allowedRoutes), or name another one (kubernetes.gateway)"
+        ) in refused.err
+    with gate_of(web.name) as ours:
+        web.commit("two", service=f", route: /{web.name}")
+        web.deploy()
+        assert web.list(INGRESS) == []
+        (route,) = web.list(HTTP_ROUTE)
+        assert [one["namespace"] for one in route["spec"]["parentRefs"]] == [ours.partition("/")[0]]
+        wait_for(lambda: answer(f"{ENTRY}/{web.name}") == "two", seconds=30, every=0.2)
 
 
 def test_an_ingress(web: Served) -> None:

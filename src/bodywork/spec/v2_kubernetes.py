@@ -83,7 +83,7 @@ class KubernetesForm(PlacementForm):
     gateway: GatewayName | None = Field(
         None,
         description="The Gateway through which routes are published, as NAME or NAMESPACE/NAME. Without it: "
-        "the only one of the cluster.",
+        "the only one of the cluster that takes routes of the namespace.",
     )
     ingress_class: ObjectName | None = Field(
         None, description="The IngressClass for routes on a cluster without the Gateway API."

@@ -80,22 +80,23 @@ class Routes:
                 gateway = await self.api.get(GATEWAY, reference["name"], reference["namespace"])
             except ForbiddenError:
                 return ""
-            if gateway and (root := _root(gateway)):
+            if gateway and (root := _root(gateway, self.settings.namespace)):
                 return f"{root}{path}"
         return ""
 
     async def _gateway(self, project: Project) -> Object | None:
-        """The one that the project names, or the only one that there is, in its namespace or at all."""
+        """The one that the project names, or the only one for its routes, in its namespace or at all."""
         if project.cluster.ingress_class is not None or not await self.api.served(HTTP_ROUTE):
             return None
         if named := project.cluster.gateway or self.settings.gateway:
             return await self._named(gateway_reference(named, self.settings.namespace))
-        found = await self._gateways()
+        found = [one for one in await self._gateways() if _open_to(one, self.settings.namespace)]
         near = [one for one in found if one["metadata"]["namespace"] == self.settings.namespace]
         names = [f"{one['metadata']['namespace']}/{one['metadata']['name']}" for one in near or found]
         if len(names) > 1:
             raise UsageError(
-                f"the cluster has several gateways: {', '.join(sorted(names))}",
+                f"the cluster has several gateways for namespace {self.settings.namespace}: "
+                f"{', '.join(sorted(names))}",
                 hint="say which one is to publish the services: kubernetes.gateway: NAMESPACE/NAME",
             )
         return gateway_reference(names[0], self.settings.namespace) if names else None
@@ -103,10 +104,18 @@ class Routes:
     async def _named(self, reference: Object) -> Object:
         """Whoever may not see it, like a controller in the cluster, takes the name for it."""
         with contextlib.suppress(ForbiddenError):
-            if await self.api.get(GATEWAY, reference["name"], reference["namespace"]) is None:
+            found = await self.api.get(GATEWAY, reference["name"], reference["namespace"])
+            if found is None:
                 raise UsageError(
                     f"there is no gateway {reference['name']} in namespace {reference['namespace']}",
                     hint="name one that is there (kubernetes.gateway), or leave it away",
+                )
+            if not _open_to(found, self.settings.namespace):
+                raise UsageError(
+                    f"the gateway {reference['namespace']}/{reference['name']} takes no routes of namespace "
+                    f"{self.settings.namespace}",
+                    hint="allow them in its listeners (allowedRoutes), or name another one "
+                    "(kubernetes.gateway)",
                 )
         return reference
 
@@ -135,8 +144,8 @@ class Routes:
         raise UsageError(
             f"the cluster has no Ingress class {wanted}"
             if wanted
-            else "the cluster has neither a gateway nor an Ingress class of its own choice, "
-            "so nothing can publish a route",
+            else f"the cluster has neither a gateway for routes of namespace {self.settings.namespace} "
+            "nor an Ingress class that is its default or only one: nothing can publish a route",
             hint="install one, name one (kubernetes.gateway, kubernetes.ingress_class), or remove `route`",
         )
 
@@ -149,12 +158,28 @@ class Routes:
         return ""
 
 
-def _root(gateway: Mapping[str, Any]) -> str:
-    """`http://10.0.0.1:8000` of its first listener for HTTP."""
+def _open_to(gateway: Mapping[str, Any], namespace: str) -> list[Mapping[str, Any]]:
+    """Its listeners for HTTP that take routes of a namespace: of its own one only, unless it says more.
+
+    A selector, which goes by labels that not everybody may see, is taken to choose it
+    (`AllowedRoutes` of gateway.networking.k8s.io/v1).
+    """
+    own = gateway["metadata"]["namespace"] == namespace
+    takes = {"All": True, "Selector": True, "Same": own}
+    return [
+        listener
+        for listener in gateway["spec"].get("listeners") or ()
+        if listener.get("protocol") in USUAL
+        and takes.get(((listener.get("allowedRoutes") or {}).get("namespaces") or {}).get("from") or "Same")
+    ]
+
+
+def _root(gateway: Mapping[str, Any], namespace: str) -> str:
+    """`http://10.0.0.1:8000` of the first listener that takes routes of the namespace."""
     addresses = (gateway.get("status") or {}).get("addresses") or ()
-    for listener in gateway["spec"].get("listeners") or ():
-        protocol, port = listener.get("protocol"), listener.get("port")
+    for listener in _open_to(gateway, namespace):
+        protocol, port = listener["protocol"], listener["port"]
         host = listener.get("hostname") or (addresses[0]["value"] if addresses else "")
-        if protocol in USUAL and host and not host.startswith("*"):
+        if host and not host.startswith("*"):
             return f"{protocol.lower()}://{host}{'' if port == USUAL[protocol] else f':{port}'}"
     return ""
