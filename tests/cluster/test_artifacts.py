@@ -212,8 +212,9 @@ def test_a_new_model_is_served_and_a_rollback_brings_the_old_one_back(
     assert ask(cluster) == facts("a")
     (service,) = back["services"]
     assert service["commit"] == first["commit"]
+    serving = names(cluster)
     delete(cluster, pods(cluster))
-    wait_for(lambda: serves(cluster), seconds=90, every=1)
+    wait_for(lambda: names(cluster) - serving and serves(cluster), seconds=90, every=1)
     assert ask(cluster) == facts("a")
 
 
@@ -226,8 +227,9 @@ def test_all_of_it_with_azure(cluster: Cluster, repository: Repository, azure: s
     assert ask(cluster) == facts("a")
     cluster.tool.good("artifacts", "get", done["run"], "train.model", "--to", str(tmp_path / "model"))
     assert (tmp_path / "model").read_text() == "model a"
+    serving = names(cluster)
     delete(cluster, pods(cluster))
-    wait_for(lambda: serves(cluster), seconds=90, every=1)
+    wait_for(lambda: names(cluster) - serving and serves(cluster), seconds=90, every=1)
     assert ask(cluster) == facts("a")
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
 from between import Between
+from bodywork.run.events import StageStarted
 from bodywork.targets.kubernetes import labels
+from bodywork.targets.kubernetes.client.answers import ConflictError
 from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.kinds import JOB, LEASE, NAMESPACE, POD
 from bodywork.targets.kubernetes.lease import lease_object
@@ -15,15 +18,16 @@ from bodywork.targets.kubernetes.lease.holder import Identity
 from ground import Ground
 from loopback import Asked
 from pod_watch import PodWatch
+from tool import wait_for
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 ONE = "stages:\n  work: {run: work.py}\n"
-SLOW = "import time\nprint('begun', flush=True)\ntime.sleep(6)\n"
+SLOW = "import time\nprint('begun', flush=True)\ntime.sleep({seconds})\n"
 
 
 def test_a_second_deploy_is_refused_by_name_or_waits(ground: Ground) -> None:
-    ground.commit(ONE, {"work.py": SLOW})
+    ground.commit(ONE, {"work.py": SLOW.format(seconds=20)})
     other = ground.another_tool("another", cache=ground.folder / "another-cache")
     with PodWatch(ground) as pods:
         first = ground.start()
@@ -65,18 +69,19 @@ def test_five_pipelines_at_once(ground: Ground, five: list[str]) -> None:
     children = [ground.start("--file", f"{name}.yaml") for name in five]
     for child in children:
         assert child.good().count("| hello") == 2
-    states = {one["pipeline"]: one["state"] for one in ground.tool.good("runs", "-o", "json").json}
-    assert {name: states[name] for name in five} == dict.fromkeys(five, "succeeded")
+    states = {name: ground.tool.good("status", name, "-o", "json").json["state"] for name in five}
+    assert states == dict.fromkeys(five, "succeeded")
 
 
 def test_a_run_that_was_taken_over_leaves_the_cluster_alone(ground: Ground, between: Between) -> None:
     ground.commit(
         "workflow: work >> after\nstages:\n  work: {run: work.py}\n  after: {run: work.py}\n",
-        {"work.py": SLOW},
+        {"work.py": SLOW.format(seconds=120)},  # nobody waits for its end
     )
     ground.tool.extra["KUBECONFIG"] = str(between.kubeconfig)
     running = ground.start()
     running.says("begun")
+    wait_for(lambda: any(isinstance(one, StageStarted) for one in ground.events()))
     (before,) = ground.pods("work")
     asked: list[str] = []
 
@@ -97,14 +102,18 @@ def test_a_run_that_was_taken_over_leaves_the_cluster_alone(ground: Ground, betw
 
 
 async def take_over(api: Api, ground: Ground) -> None:
-    lease = await api.get(LEASE, lease_object.name_of(ground.name), ground.name)
-    assert lease is not None
-    mine = lease_object.held(
-        lease,
-        namespace=ground.name,
-        pipeline=ground.name,
-        run="20260101-000000-0000",
-        identity=Identity(who="process 1 on another machine"),
-        token="another",
-    )
-    await api.replace(mine)
+    for _ in range(20):
+        lease = await api.get(LEASE, lease_object.name_of(ground.name), ground.name)
+        assert lease is not None
+        mine = lease_object.held(
+            lease,
+            namespace=ground.name,
+            pipeline=ground.name,
+            run="20260101-000000-0000",
+            identity=Identity(who="process 1 on another machine"),
+            token="another",
+        )
+        with suppress(ConflictError):  # it has just been renewed
+            await api.replace(mine)
+            return
+    raise AssertionError("the lease could not be taken over")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bodywork.run.events import Event, StageEnded, StageStarted
+from bodywork.run.events import Event, RunEnded, StageEnded, StageStarted
 from bodywork.targets.kubernetes import labels
 from bodywork.targets.kubernetes.kinds import JOB, POD, Object
 from bodywork.targets.kubernetes.manifests.controller import CONTROLLER
@@ -47,7 +47,14 @@ def controller(ground: Ground) -> Object | None:
 
 
 def kill_controller(ground: Ground, grace: int | None) -> None:
-    pod = wait_for(lambda: controller(ground), seconds=60)
+    """Where it has nothing left to do, it may have ended already: then nothing is killed."""
+
+    def found() -> Object | bool | None:
+        return controller(ground) or any(isinstance(one, RunEnded) for one in ground.events())
+
+    pod = wait_for(found, seconds=60)
+    if pod is True:
+        return
     name, uid = pod["metadata"]["name"], pod["metadata"]["uid"]
     ground.ask(lambda api: api.delete(POD, name, ground.name, grace=grace, uid=uid))
 

@@ -59,7 +59,7 @@ def test_a_watch_that_has_expired(ground: Ground, through: Between) -> None:
     expired = {"type": "ERROR", "object": json.loads(json.dumps(status(410, "Expired").body))}
     with PodWatch(ground) as pods:
         running = ground.start()
-        for sign in ("a | line 2", "b | line 0", "c | line 7"):
+        for sign in ("a | line 2", "b | line 0", "c | line 3"):
             running.says(sign)
             assert through.into_streams(expired) >= 1
         text = running.good()

@@ -12,7 +12,7 @@ from tool import wait_for
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
 
 ONE = "stages:\n  work: {run: work.py}\n"
-SLOW = "import time\nprint('begun', flush=True)\ntime.sleep(8)\nprint('done')\n"
+SLOW = "import time\nprint('begun', flush=True)\ntime.sleep(15)\nprint('done')\n"
 
 
 def delete(ground: Ground, pod: Object, grace: int | None) -> None:

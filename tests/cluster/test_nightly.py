@@ -139,9 +139,9 @@ def check_changes(cluster: Cluster, url: str, host: Host) -> None:
     assert kept["paused"] and kept["next"] == [] and kept["target"] == "kubernetes"
     (cron_job,) = cluster.call(lambda api: api.list(CRON_JOB, cluster.namespace))
     assert cron_job["spec"]["suspend"] is True and cron_job["spec"]["timeZone"] == "Europe/London"
-    tool.good("schedule", "resume", "iris")
     changed = tool.good("schedule", url, "--cron", "@daily", "--ssh-key-file", str(host.ssh.key))
     assert "cron: * * * * * -> @daily" in changed.out
+    tool.good("schedule", "resume", "iris")
     assert all(row["state"] != "missed" or row["reason"] for row in history(tool))
     tool.good("delete", "iris", "--yes")
     wait_for(lambda: not ours(cluster), seconds=60, every=1.0)

@@ -8,14 +8,17 @@ from __future__ import annotations
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import sshd
+from bodywork.targets.kubernetes.batch.jobs import complete
 from bodywork.targets.kubernetes.kinds import CONFIG_MAP, CRON_JOB, JOB, POD, SECRET
+from bodywork.targets.kubernetes.manifests import cron_job
+from cron import job_of
 from ground import SERVER, Ground
 from hooked import Chat, chat
 from tool import Tool, wait_for
@@ -123,6 +126,7 @@ def test_a_private_repository_is_run_at_its_times(
     tool.good("schedule", "run-now", name)
     row = ended(tool, name, 3)
     assert row["state"] == "succeeded", row
+    wait_for(lambda: len(there.got) >= 3, seconds=30)  # it is told when the run is over
     assert [(one["notice"], bool(one["run"])) for one in there.got] == [
         ("first-success", True),
         ("failed", False),
@@ -241,6 +245,38 @@ def stages_saw_no_key(ground: Ground) -> bool:
         if volume.get("secret", {}).get("secretName", "").startswith("schedule-")
     }
     return having == {"schedule"}
+
+
+def test_a_time_of_before_it_was_the_schedules_or_while_it_was_paused_does_not_fire(
+    ground: Ground, server: sshd.SshServer, tool: Tool
+) -> None:
+    """Kubernetes makes the Job of such a time: it takes it for one that it has missed."""
+    url, name = server.url(publish(ground, "never")), ground.name
+    tool.good("schedule", url, "--cron", "0 5 * * *", "--ssh-key-file", str(server.key))
+    now = datetime.now(UTC)
+    due = now.replace(hour=5, minute=0, second=0, microsecond=0)
+    due -= timedelta(days=2 if due > now else 1)
+    fire(ground, due)
+    assert history(tool, name) == []
+
+    mark = {"metadata": {"annotations": {cron_job.PAUSED: f"{(due - timedelta(hours=1)).timestamp():.3f}"}}}
+    ground.ask(lambda api: api.patch(CRON_JOB, name, name, mark))
+    tool.good("schedule", "resume", name)
+    paused = history(tool, name)
+    assert paused[-1]["due"] == due.isoformat(timespec="seconds").replace("+00:00", "Z")
+    assert {(row["state"], row["reason"]) for row in paused} == {("missed", "the schedule was paused")}
+    fire(ground, due)
+    assert history(tool, name) == paused
+    assert tool("runs", name).code != 0, "there is none"
+
+
+def fire(ground: Ground, due: datetime) -> None:
+    """As a cluster does at that time; returns when its pod has done what there was to do."""
+    (owner,) = ground.all(CRON_JOB)
+    job = ground.ask(lambda api: api.create(job_of(owner, due)))["metadata"]["name"]
+    wait_for(lambda: [one for one in ground.all(JOB) if complete(one)], seconds=90, every=0.5)
+    ground.ask(lambda api: api.delete(JOB, job, ground.name))
+    ground.gone(lambda: ground.all(JOB))
 
 
 def is_of_schedule(one: dict[str, Any]) -> bool:

@@ -50,14 +50,27 @@ SERVE = Stage(
 )
 MODEL = Location(run="r-1", stage="train", attempt=1, output="model")
 
-PUT = """
-import sys, urllib.request
-data = sys.argv[2].encode() * int(sys.argv[3])
-print(urllib.request.urlopen(urllib.request.Request(sys.argv[1], data=data, method="PUT")).status)
+ASKED = """
+import sys, time, urllib.error, urllib.request
+
+def asked(request, deadline=time.monotonic() + 60):
+    # As a stage does, whose node may learn late of a new store: until then it is refused.
+    while True:
+        try:
+            return urllib.request.urlopen(request)
+        except urllib.error.HTTPError:
+            raise
+        except urllib.error.URLError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 """
-GET = """
-import sys, urllib.request
-print(urllib.request.urlopen(sys.argv[1]).read().decode())
+PUT = f"""{ASKED}
+data = sys.argv[2].encode() * int(sys.argv[3])
+print(asked(urllib.request.Request(sys.argv[1], data=data, method="PUT")).status)
+"""
+GET = f"""{ASKED}
+print(asked(sys.argv[1]).read().decode())
 """
 REFUSED = """
 import sys, urllib.request, urllib.error
@@ -250,6 +263,7 @@ async def test_remove_takes_the_store_and_leaves_what_is_not_ours(api: Api, name
 
 
 async def test_a_wrong_image_is_said_with_what_to_do(api: Api, namespace: str) -> None:
+    await started(api, namespace)  # its volume is made: what is waited for is the image alone
     told: list[str] = []
     with pytest.raises(StageError, match="no-such-image:1 cannot be pulled") as raised:
         await store_server.start(

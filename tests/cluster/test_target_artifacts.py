@@ -61,7 +61,8 @@ async def ask(models: Pipeline) -> str:
     service = await models.api.get(SERVICE, "serve", models.namespace)
     assert service is not None
     process = await asyncio.create_subprocess_exec(
-        "curl", "-sm", "5", f"http://{service['spec']['clusterIP']}:5000/model.txt",
+        *("curl", "-sm", "5", "--retry", "5", "--retry-delay", "1", "--retry-all-errors"),
+        f"http://{service['spec']['clusterIP']}:5000/model.txt",
         stdout=asyncio.subprocess.PIPE,
     )  # fmt: skip
     return (await process.communicate())[0].decode()

@@ -298,7 +298,7 @@ class TestResume:
         began = time.monotonic()
         await other.clean(plan, {})
         await other.close(plan)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 60
         assert await work.api.list(JOB, work.namespace) == []
 
 

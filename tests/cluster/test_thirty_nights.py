@@ -32,6 +32,7 @@ from bodywork.targets.kubernetes.kinds import CRON_JOB, POD
 from bodywork.targets.kubernetes.manifests import cron_job
 from bodywork.targets.kubernetes.records import firings
 from bodywork.targets.kubernetes.records.records import ClusterRecords
+from cron import job_of
 from machine import stamp
 from nightly import Host, hosting, project
 from places import Cluster
@@ -93,18 +94,19 @@ class Nights:
         mark = {cron_job.SINCE: f"{since.timestamp():.3f}"}
         change = {"metadata": {"annotations": mark}, "spec": {"suspend": True}}
         self.cluster.call(lambda api: api.patch(CRON_JOB, NAME, self.namespace, change))
+        said = {firings.SINCE: mark[cron_job.SINCE]}
+        self.cluster.call(lambda api: firings.say(api, NAME, self.namespace, said))
 
     def fire(self, due: datetime) -> str:
         """Make the Job of a time; returns its name."""
-        name = f"{NAME}-{int(due.timestamp()) // 60}"
 
-        async def make(api: Api) -> None:
+        async def make(api: Api) -> str:
             owner = await api.get(CRON_JOB, NAME, self.namespace)
             assert owner is not None
-            await api.create(job_of(owner, name, due))
+            made = await api.create(job_of(owner, due))
+            return str(made["metadata"]["name"])
 
-        self.cluster.call(make)
-        return name
+        return self.cluster.call(make)
 
     def until(self, due: datetime) -> Firing:
         """Have that night, and wait for its end."""
@@ -145,32 +147,6 @@ class Nights:
         asked = self.cluster.tool.good("schedule", "history", NAME, "--limit", "100", "-o", "json")
         found: list[dict[str, Any]] = asked.json
         return found[::-1]
-
-
-def job_of(owner: dict[str, Any], name: str, due: datetime) -> dict[str, Any]:
-    """As the CronJob controller makes it (k8s.io/kubernetes, pkg/controller/cronjob/utils.go)."""
-    template, metadata = owner["spec"]["jobTemplate"], owner["metadata"]
-    at = due.astimezone(ZoneInfo(owner["spec"]["timeZone"])).isoformat()
-    reference = {
-        "apiVersion": "batch/v1",
-        "kind": "CronJob",
-        "name": metadata["name"],
-        "uid": metadata["uid"],
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {
-            "name": name,
-            "namespace": metadata["namespace"],
-            "labels": template["metadata"]["labels"],
-            "annotations": {"batch.kubernetes.io/cronjob-scheduled-timestamp": at},
-            "ownerReferences": [
-                {**reference, "uid": metadata["uid"], "controller": True, "blockOwnerDeletion": True}
-            ],
-        },
-        "spec": template["spec"],
-    }
 
 
 @pytest.fixture

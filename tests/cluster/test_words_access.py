@@ -86,7 +86,7 @@ def test_a_cluster_that_does_not_answer(kubeconfigs: Kubeconfigs, here: str) -> 
     for command in (["deploy", here], ["status"], ["status", "-o", "json"]):
         began = time.monotonic()
         answer = tool(*command)
-        assert time.monotonic() - began < 20
+        assert time.monotonic() - began < 60
         told(answer, 4, "at 127.0.0.1:1 does not answer: connection refused", "cluster-info")
         assert answer.out == ""
     found = tool("doctor")

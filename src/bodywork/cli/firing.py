@@ -34,7 +34,7 @@ def _in_cluster(job: str, namespace: str) -> int:
     ours = Parts.ours_now()
     with RunWatcher("text") as watcher:
         state = fire_in_cluster(ours, order_of(ours, job, namespace), watcher, Path(GIT))
-    said = "nothing is to be run for the branch now" if state is None else f"its firing has ended: {state}"
+    said = "nothing is to be run now" if state is None else f"its firing has ended: {state}"
     click.echo(f"{job}: {said}")
     return 0
 

@@ -58,23 +58,39 @@ async def objects(
     *,
     secret: Object | None,
     before: Kept | None,
+    since: float,
 ) -> list[Object]:
     """All that makes a schedule but for its ConfigMap, in the order in which it is to be made.
 
-    `before` is what it was.
+    `before` is what it was; its times count from `since` on.
     """
-    same = before is not None and same_times(before.definition, definition)
     times = cron_job.Times(
         name=definition.name,
         document=definition.encode(),
         rule=definition.rule,
-        since=before.last if before is not None and same else time.time(),
+        since=since,
         paused=before.paused if before is not None else None,
         credential=str(secret["metadata"]["name"]) if secret is not None else None,
         gateway=await Routes(api=api, settings=settings).gateway(project),
     )
     made = cron_job.cron_jobs(project, times, settings)
     return [*([secret] if secret is not None else []), *account(project, settings), *made]
+
+
+def in_force(before: Kept | None, after: Definition) -> float:
+    """Since when a schedule has its times, in seconds, if it gets them now; `before` is what it was."""
+    same = before is not None and same_times(before.definition, after)
+    return before.last if before is not None and same else time.time()
+
+
+async def count_from_birth(api: Api, cron_jobs: Iterable[Object]) -> None:
+    """A new CronJob has no times before the second in which it was made: nor are there any to tell of."""
+    for one in cron_jobs:
+        metadata = one["metadata"]
+        born = _at(metadata["creationTimestamp"])
+        if born > float(metadata["annotations"][cron_job.SINCE]):
+            change = {"metadata": {"annotations": {cron_job.SINCE: f"{born:.3f}"}}}
+            await api.patch(CRON_JOB, metadata["name"], metadata["namespace"], change)
 
 
 def unseen(before: Kept | None, after: Definition, tip: str) -> str | None:

@@ -36,6 +36,7 @@ from bodywork.schedule import told
 from bodywork.schedule.firing import Cause, Firing, State, could_not_begin, runs_beyond, tried_before
 from bodywork.spec.model import Overlap
 from bodywork.targets.kubernetes.client.api import Api
+from bodywork.targets.kubernetes.kinds import Object
 from bodywork.targets.kubernetes.records import firings
 
 SECRET = "schedule"
@@ -47,7 +48,8 @@ GIVEN = {"ssh-privatekey": KEY, "password": PASSWORD, "username": USER}
 def fire_in_cluster(ours: Mapping[str, str], order: Order, watcher: Watcher, git: Path) -> State | None:
     """Carry it out, or go on with it; `git` is the folder with what opens the repository, if there is one.
 
-    Returns how it ended, which is then in the schedule's history; None: the branch has not moved.
+    Returns how it ended, which is then in the schedule's history; None: the branch has not moved, or the
+    time is none of the schedule's.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, leave)
@@ -62,8 +64,10 @@ def _pushed(parts: Parts, order: Order, access: GitAccess) -> Firing | None:
     return asyncio.run(claimed(parts, order, lambda: git_for(parts, access, repository).tip(repository, ref)))
 
 
-def _fire(parts: Parts, order: Order, firing: Firing, access: GitAccess, watcher: Watcher) -> State:
+def _fire(parts: Parts, order: Order, firing: Firing, access: GitAccess, watcher: Watcher) -> State | None:
     earlier = _begin(parts, order, firing)
+    if earlier is None:
+        return None
     try:
         outcome = _carry_out(parts, order, firing, access, watcher, could_not_begin(earlier))
         firing = replace(firing, state=State(str(outcome.state)), reason=outcome.reason)
@@ -132,18 +136,32 @@ def _carry_out(
     return deploy(parts, request, watcher)
 
 
-def _begin(parts: Parts, order: Order, firing: Firing) -> list[Firing]:
-    """Tell that it has begun. Returns the firings before it, newest first."""
+def _begin(parts: Parts, order: Order, firing: Firing) -> list[Firing] | None:
+    """Tell that it has begun. Returns the firings before it, newest first; None: it is not to begin."""
 
-    async def work() -> list[Firing]:
-        async with Api.open(parts.ours, patience=AWAY, note=parts.note) as api:
-            document = {told.key_of(firing): told.encode(firing)}
-            await firings.write(api, firing.schedule, order.namespace, document)
-            book = await firings.book(api, firing.schedule, order.namespace)
+    async def work() -> list[Firing] | None:
         mine = told.key_of(firing)
-        return [row for row in newest_first(book or {}) if told.key_of(row) < mine]
+        async with Api.open(parts.ours, patience=AWAY, note=parts.note) as api:
+            book = await firings.book(api, firing.schedule, order.namespace) or {}
+            if firing.cause is Cause.TIME and _came_before(book, firing):
+                return None
+            await firings.write(api, firing.schedule, order.namespace, {mine: told.encode(firing)})
+        return [row for row in newest_first(book) if told.key_of(row) < mine]
 
     return asyncio.run(work())
+
+
+def _came_before(book: Object, firing: Firing) -> bool:
+    """Whether it came before the schedule had its times, or while it was paused.
+
+    Kubernetes makes the Job of the last such time all the same, as that of one that it has missed.
+    """
+    if not book:
+        return False
+    known = firings.documents_of(book).get(told.key_of(firing))
+    if known is not None:
+        return told.decode(known).state is State.MISSED
+    return firing.due < float(firings.said_of(book, firings.SINCE) or 0)
 
 
 def _begun(parts: Parts, order: Order, firing: Firing) -> RunRecord | None:

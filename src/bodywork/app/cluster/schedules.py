@@ -11,7 +11,9 @@ from typing import TypeVar
 from bodywork.app.cluster.cron import (
     Placed,
     chosen,
+    count_from_birth,
     credential,
+    in_force,
     objects,
     placed,
     refuse_taken,
@@ -89,11 +91,14 @@ class SchedulesInCluster:
             before = placed(was)[0].kept if was else None
             secret = await credential(self.parts, definition, project, self.access, namespace)
             seen = unseen(before, definition, tip)
-            made = await objects(api, definition, project, settings, secret=secret, before=before)
-            keep = definition.rule.keep
-            await firings.make(api, project, definition.name, namespace, seen, keep=keep)
-            for one in made:
-                await api.apply(one)
+            since, keep = in_force(before, definition), definition.rule.keep
+            made = await objects(
+                api, definition, project, settings, secret=secret, before=before, since=since
+            )
+            await firings.make(api, project, definition.name, namespace, seen, keep=keep, since=since)
+            applied = [await api.apply(one) for one in made]
+            if before is None:
+                await count_from_birth(api, [one for one in applied if one["kind"] == CRON_JOB.kind])
             await remove_others(api, was, made)
             return before
 
@@ -206,8 +211,11 @@ class SchedulesInCluster:
             found = await self._one(api, name)
             marks: dict[str, str | None] = {cron_job.PAUSED: None if since is None else f"{since:.3f}"}
             if since is None:
-                marks[cron_job.SINCE] = f"{time.time():.3f}"
-                await firings.write(api, name, found.namespace, while_paused(found.kept))
+                marks[cron_job.SINCE] = now = f"{time.time():.3f}"
+                passed = while_paused(found.kept)
+                begun = await firings.read(api, name, found.namespace)  # just when it was paused
+                missed = {key: passed[key] for key in passed.keys() - begun.keys()}
+                await firings.write(api, name, found.namespace, missed, {firings.SINCE: now})
             change = {"metadata": {"annotations": marks}, "spec": {"suspend": since is not None}}
             for one in found.cron_jobs:
                 await api.patch(CRON_JOB, one["metadata"]["name"], found.namespace, change)

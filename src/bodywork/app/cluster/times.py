@@ -117,5 +117,7 @@ def _waiting(told: Told, jobs: Mapping[str, Object], known: set[str]) -> Iterato
         if its in known or failed(job) or complete(job) or cron_job.is_look(name, its):
             continue
         due, asked = cron_job.due_of(name, its)
+        if not asked and due < told.kept.last:
+            continue  # before the schedule had its times: its pod will do nothing
         row = unfired(told.kept, due, State.WAITING, "its pod has not begun yet", due)
         yield replace(row, cause=Cause.ASKED if asked else Cause.TIME, process=its)

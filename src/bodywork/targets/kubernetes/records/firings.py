@@ -29,6 +29,9 @@ TROUBLE = f"{labels.PREFIX}trouble"
 KEEP = f"{labels.PREFIX}keep"
 """Annotation: how many runs of the schedule are kept."""
 
+SINCE = f"{labels.PREFIX}since"
+"""Annotation: since when, in seconds, it has had its times, or has not been paused."""
+
 MOST = 400
 """Firings that are kept: a third of what a ConfigMap can hold."""
 
@@ -63,16 +66,24 @@ def said_of(found: Object, what: str) -> str:
 
 
 async def make(
-    api: Api, project: Project, schedule: str, namespace: str, tip: str | None, *, keep: int
+    api: Api,
+    project: Project,
+    schedule: str,
+    namespace: str,
+    tip: str | None,
+    *,
+    keep: int,
+    since: float = 0.0,
 ) -> None:
-    """An empty one, if there is none yet, of a schedule that keeps so many runs; its branch is at `tip`
-    (None: as it is known already).
+    """An empty one, if there is none yet, of a schedule that keeps so many runs and has had its times
+    since then; its branch is at `tip` (None: as it is known already).
     """
     metadata = {"name": name_of(schedule), "namespace": namespace, "labels": marks(project, schedule)}
     with contextlib.suppress(AlreadyThereError):
         await api.create({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {}})
     seen = {} if tip is None else {TIP: tip, OWED: None}
-    await say(api, schedule, namespace, {**seen, TROUBLE: None, KEEP: str(keep)})
+    said = {TROUBLE: None, KEEP: str(keep), SINCE: f"{since:.3f}"}
+    await say(api, schedule, namespace, {**seen, **said})
 
 
 async def write(

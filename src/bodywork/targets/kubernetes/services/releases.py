@@ -67,6 +67,15 @@ class Releases:
         await self.api.apply(_with_template(deployment, previous, replicas))
         return True
 
+    async def retired(self, name: str, run: str | None) -> bool:
+        """Whether no more pods will be made for the release of a run of a service (None: for any)."""
+        there = await self.api.get(DEPLOYMENT, name, self.namespace)
+        if there is not None and not _seen(there):
+            return False
+        chosen = {labels.STAGE: name} if run is None else {labels.STAGE: name, labels.RUN: run}
+        sets = await self.api.list(REPLICA_SET, self.namespace, labels=chosen)
+        return all(_seen(one) and not one["spec"].get("replicas") for one in sets)
+
     async def note_complete(self, name: str, run: str, url: str) -> None:
         """Write down that the release of a run has been rolled out wholly."""
         change = {"metadata": {"annotations": {COMPLETE: run, URL: url}}}
@@ -94,10 +103,17 @@ def done(deployment: Object) -> bool:
     """Whether all pods are of the newest release, and ready."""
     status, wanted = deployment.get("status") or {}, deployment["spec"].get("replicas", 1)
     return bool(
-        status.get("observedGeneration", 0) >= deployment["metadata"].get("generation", 0)
+        _seen(deployment)
         and status.get("updatedReplicas", 0) == wanted
         and status.get("replicas", 0) == wanted
         and status.get("availableReplicas", 0) == wanted
+    )
+
+
+def _seen(obj: Object) -> bool:
+    """Whether its controller has taken in the newest change of it."""
+    return bool(
+        (obj.get("status") or {}).get("observedGeneration", 0) >= obj["metadata"].get("generation", 0)
     )
 
 

@@ -28,6 +28,9 @@ from bodywork.targets.kubernetes.services.rollout import Ends, Rollout
 from bodywork.targets.kubernetes.services.routes import Routes
 from bodywork.targets.kubernetes.settings import Settings
 
+RETIRING = 150
+"""Looks, 0.2 s apart, at whether Kubernetes has heard that a release is to have no pods any more."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Services:
@@ -137,6 +140,10 @@ class Services:
 
         Those on a lost node, which nobody sees end, are left to Kubernetes.
         """
+        for _ in range(RETIRING):  # until then, one that is still to be made would be overlooked
+            if await self.releases.retired(name, run):
+                break
+            await asyncio.sleep(0.2)
         group = await self.pods.of(labels.STAGE, name)
         leaving = Leaving(self.api, self.note)
         while left := [pod for pod in group.pods.values() if _runs_for(pod, run)]:
