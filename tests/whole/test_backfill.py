@@ -152,15 +152,21 @@ def test_a_back_fill_that_was_killed_goes_on(tool: Tool, repository: Repository,
         "while day.endswith('03') and not (notes / 'go').exists(): time.sleep(0.02)"
     )
     repository.commit(one_stage(marking(notes, waits)))
+
+    def running() -> list[str]:
+        found = tool.good("runs", "demo", "--output", "json").json
+        return [one["date"] for one in found if one["state"] == "running"]
+
     with tool.start("deploy", str(repository.path), "--date", MARCH, "--parallel", "2") as child:
-        wait_for((notes / "waits").exists, 30)
-        wait_for(lambda: len(days_of(notes)) == 4, 30)
-        running = tool.good("runs", "demo", "--output", "json").json
-        assert [one["date"] for one in running if one["state"] == "running"] == ["2026-03-03"]
-        busy = tool("deploy", str(repository.path))
-        assert busy.code == 2
-        assert "pipeline demo is busy" in busy.err
-        os.kill(child.pid, signal.SIGKILL)
+        try:
+            wait_for((notes / "waits").exists, 30)
+            wait_for(lambda: len(days_of(notes)) == 4 and running() == ["2026-03-03"], 30)
+            busy = tool("deploy", str(repository.path))
+            assert busy.code == 2
+            assert "pipeline demo is busy" in busy.err
+        finally:
+            os.kill(child.pid, signal.SIGKILL)
+    wait_for(lambda: not tool.processes())
     assert {one["state"] for one in tool.good("runs", "demo", "--output", "json").json} == {
         "succeeded",
         "interrupted",

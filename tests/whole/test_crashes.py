@@ -33,7 +33,7 @@ def workflow(ran: Path) -> dict[str, str]:
     stages = "".join(f"  {name}: {{run: {name}.py}}\n" for name in "abc")
     text = f"{HEAD}workflow: a >> b, c >> serve\nstages:\n{stages}"
     text += "  serve: {run: serve.py, service: {port: 5000, startup_timeout: 30s}}\n"
-    seconds = {"a": 1.0, "b": 0.5, "c": 1.5}
+    seconds = {"a": 1.5, "b": 1.5, "c": 2.5}
     modules = {
         f"{name}.py": NOTED.format(name=name, ran=str(ran), seconds=pause) for name, pause in seconds.items()
     }

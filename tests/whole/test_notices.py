@@ -193,7 +193,7 @@ def test_a_time_of_a_schedule_at_which_no_run_could_begin_is_told_of(
         away.rename(repository.path)
         for _ in range(2):
             ran = len(tool.good("runs", "-o", "json").json)
-            tool("schedule", "run-now", "demo")
+            tool.good("schedule", "run-now", "demo")
             wait_for(
                 lambda ran=ran: [
                     one["ended"] for one in tool.good("runs", "-o", "json").json if one["ended"]

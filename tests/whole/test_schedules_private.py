@@ -60,13 +60,13 @@ def test_the_agent_opens_it_with_what_the_schedule_was_given(
     """ssh itself has no key at all: neither when the schedule is made nor later."""
     tool.extra["GIT_SSH_COMMAND"] = server.configure(key=server.folder / "none")
     url = server.url(hosted)
-    refused = tool("schedule", url, "--cron", "@daily")
+    refused = tool("schedule", url, "--cron", "@yearly")
     assert refused.code == 2 and tool.good("schedule", "list", "-o", "json").json == []
     given = ["--ssh-key-file", str(server.key)]
     if way == "secret":
         tool.good("secret", "set", "deploy-key", "SSH_PRIVATE_KEY", "--from-file", str(server.key))
         given = ["--git-secret", "deploy-key"]
-    tool.good("schedule", url, "--cron", "@daily", *given)
+    tool.good("schedule", url, "--cron", "@yearly", *given)
     repository.commit({"train.py": "print('second')\n"})
     repository.git("push", "--quiet", str(hosted), "main")
     tool.good("schedule", "run-now", "iris")
@@ -95,7 +95,7 @@ def test_a_key_that_is_gone_costs_a_time_and_no_more(
     key = tmp_path / "key"
     shutil.copy(server.key, key)
     key.chmod(0o600)
-    tool.good("schedule", server.url(hosted), "--cron", "@daily", "--ssh-key-file", str(key))
+    tool.good("schedule", server.url(hosted), "--cron", "@yearly", "--ssh-key-file", str(key))
     key.rename(tmp_path / "elsewhere")
     tool.good("schedule", "run-now", "iris")
     row = rows(tool, 1)[0]

@@ -10,8 +10,10 @@ import errno
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from importlib import import_module
+from types import FrameType
 from typing import Any, NoReturn
 
 import click
@@ -88,18 +90,35 @@ def bodywork() -> None:
     """Deploy machine-learning projects straight from Git: one bodywork.yaml, no image to build."""
 
 
+def _as_interrupt(number: int, frame: FrameType | None) -> None:
+    """Do what Ctrl-C does at this moment; within asyncio.run, that is to cancel its task."""
+    handler = signal.getsignal(signal.SIGINT)
+    (handler if callable(handler) else signal.default_int_handler)(number, frame)
+
+
+def _heard_again(ignored: sys.UnraisableHookArgs) -> None:
+    """Python drops what is raised in callbacks like those of weak references: not the wish to end."""
+    if not isinstance(ignored.exc_value, KeyboardInterrupt):
+        sys.__unraisablehook__(ignored)
+        return
+    again = threading.Timer(0.01, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+    again.daemon = True
+    again.start()
+
+
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code."""
+    sys.unraisablehook = _heard_again
     sys.exit(run(arguments))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
     open_missing()
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
-            signal.signal(number, signal.default_int_handler)  # let what was begun be ended
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is signal.SIG_DFL:  # nohup has SIGHUP ignored
+                signal.signal(number, _as_interrupt)  # let what was begun be ended
         result: Any = bodywork.main(
             args=None if arguments is None else list(arguments),
             prog_name="bodywork",

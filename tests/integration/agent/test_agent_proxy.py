@@ -262,10 +262,11 @@ async def test_an_idle_connection_outlives_its_replica(made: Any) -> None:
         await asyncio.sleep(0.1)
         writer.transport.abort()
 
-    proxy = await made(await Server(once).start())
+    backend = await Server(once).start()
+    proxy = await made(backend)
     pair = await connect(proxy)
     assert await ask(*pair) == "1"
-    await asyncio.sleep(0.3)
+    await until(lambda: not backend.fronts)
     assert await ask(*pair) == "1"
     pair[1].close()
 

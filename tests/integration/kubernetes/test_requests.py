@@ -57,11 +57,9 @@ async def test_it_is_asked_when_it_wants_to_be(connect: Connect, reply: Reply) -
 async def test_patience_ends(connect: Connect) -> None:
     busy = Reply(status=503, body=status(503, message="etcd is away"))
     async with scripted(busy) as server:
-        began = time.monotonic()
         with pytest.raises(UnreachableError, match=r"overloaded or starting.*etcd is away"):
             await connect(server.url, patience=0.7).get(CONFIG_MAP, "one", "here")
-        assert time.monotonic() - began < 0.8
-        assert len(server.asked) >= 3
+        assert 2 <= len(server.asked) <= 5, "again, and not after its time"
     late = Reply(status=429, headers={"Retry-After": "60"}, body=status(429))
     async with scripted(late) as server:
         with pytest.raises(UnreachableError):

@@ -206,7 +206,7 @@ async def test_a_server_that_says_nothing_counts_as_away(
         port = server.sockets[0].getsockname()[1]
         try:
             with pytest.raises(UnreachableError, match="no connection in time"):
-                await connect(f"https://127.0.0.1:{port}", patience=0.5).version()
+                await connect(f"https://127.0.0.1:{port}", patience=2.0).version()
         finally:
             for writer in held:
                 writer.transport.abort()

@@ -140,7 +140,7 @@ def test_a_client_that_keeps_asking_loses_nothing(
     pod: Pod, free_port: Callable[[], int], client: Callable[[int], Kept]
 ) -> None:
     port = free_port()
-    serving(pod, port)
+    serving(pod, port, drain=3.0)
     running = pod.start()
     running.until("up")
     kept = client(port)
@@ -151,7 +151,7 @@ def test_a_client_that_keeps_asking_loses_nothing(
     assert "close" in kept.get()[1]
     assert not kept.open
     running.wait()
-    assert 0.9 < time.monotonic() - asked < 3
+    assert 2.9 < time.monotonic() - asked < 20
 
 
 def test_a_request_under_way_is_finished_by_a_server_that_ends_at_once(
@@ -163,14 +163,14 @@ def test_a_request_under_way_is_finished_by_a_server_that_ends_at_once(
     running.until("up")
     kept, answers = client(port), []
     asking = threading.Thread(target=lambda: answers.append(kept.get()))
+    asked = time.monotonic()
     asking.start()
     time.sleep(0.5)
-    asked = time.monotonic()
     running.send(signal.SIGTERM)
     asking.join()
     assert answers[0][0].startswith("one")
     running.wait()
-    assert 2 < time.monotonic() - asked < 6
+    assert 3 <= time.monotonic() - asked < 20
 
 
 def test_who_asks_twice_means_it(
@@ -186,7 +186,7 @@ def test_who_asks_twice_means_it(
     asked = time.monotonic()
     running.send(signal.SIGTERM)
     running.wait()
-    assert time.monotonic() - asked < 5
+    assert time.monotonic() - asked < 15
 
 
 def test_other_sockets_are_left_alone(

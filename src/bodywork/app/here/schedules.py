@@ -58,7 +58,12 @@ class SchedulesHere:
 
     def run_now(self, name: str) -> Firing:
         definition = self.get(name).definition
-        if held := holder(self._parts.home.pipeline_lock(NAME, definition.pipeline)):
+        lock = self._parts.home.pipeline_lock(NAME, definition.pipeline)
+        for _ in range(10):  # a run that has just ended is told of, and the oldest one is forgotten
+            if (held := holder(lock)) is None:
+                break
+            time.sleep(0.05)
+        if held is not None:
             raise BusyError(
                 f"pipeline {definition.pipeline} is busy: run {held.run or '(just starting)'} is in progress",
                 hint=f"wait for its end, or stop it: bodywork stop {definition.pipeline}",
