@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,7 @@ from bodywork.app.site import Site
 from bodywork.app.sites import open_site
 from bodywork.app.times import rfc3339
 from bodywork.app.where import Where
+from bodywork.errors import NotFoundError
 from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan
 from bodywork.run.replay import RunView
@@ -128,9 +130,13 @@ def overview(parts: Parts, where: Where) -> list[Status]:
     """All pipelines, each at its newest run, in the order of their names."""
 
     async def work() -> list[Status]:
+        found = []
         async with open_site(parts, where) as site:
-            names = sorted(await site.records.pipelines())
-            return [await _status(site, (await site.records.runs(name, limit=1))[0]) for name in names]
+            for name in sorted(await site.records.pipelines()):
+                with suppress(NotFoundError):  # somebody has deleted it since
+                    (newest,) = await records_of(site, name, limit=1)
+                    found.append(await _status(site, newest))
+        return found
 
     return asyncio.run(work())
 
@@ -144,7 +150,11 @@ def runs(parts: Parts, where: Where, pipeline: str | None, limit: int) -> list[t
                 found = await site.records.runs(limit=limit)
             else:
                 found = (await records_of(site, pipeline))[:limit]
-            return [(record, await state_of(site, record)) for record in found]
+            listed = []
+            for record in found:
+                with suppress(NotFoundError):  # somebody has deleted its pipeline since
+                    listed.append((record, await state_of(site, record)))
+            return listed
 
     return asyncio.run(work())
 

@@ -28,6 +28,7 @@ from bodywork.app.cluster.settings import settings_of
 from bodywork.app.cluster.stop import Stopping
 from bodywork.app.git_access import GitAccess
 from bodywork.app.parts import Parts
+from bodywork.app.past import records_of
 from bodywork.app.secret_changes import asked_for, outdated
 from bodywork.app.site import Chunk, Holder
 from bodywork.app.where import KUBERNETES, Where
@@ -235,7 +236,7 @@ class ClusterSite:
 
     async def _project(self, pipeline: str) -> Project:
         if pipeline not in self._projects:
-            newest = (await self.records.runs(pipeline, limit=1))[0]
+            (newest,) = await records_of(self, pipeline, limit=1)
             plan = await self.records.plan(newest.run)
             cluster = replace(plan.project.cluster, namespace=await self.records.namespace(newest.run))
             self._projects[pipeline] = replace(plan.project, cluster=cluster)
