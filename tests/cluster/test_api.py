@@ -175,7 +175,7 @@ async def test_a_log_is_followed_to_its_end(api: Api, namespace: str) -> None:
     assert pieces[-1][0] - pieces[0][0] > 0.5, "lines came all at once"
     async with aclosing(api.log("talks", namespace, container="stage", tail=1, timestamps=True)) as log:
         last = b"".join([piece async for piece in log])
-    assert last.endswith(b" line 14\n") and last.startswith(b"20")
+    assert last.endswith(b" line 39\n") and last.startswith(b"20")
     with pytest.raises(NotStartedError, match="previous"):
         await anext(api.log("talks", namespace, container="stage", previous=True))
     with pytest.raises(NotFoundError):
