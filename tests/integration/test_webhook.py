@@ -51,12 +51,12 @@ async def test_nobody_waits_longer_than_the_bound_and_others_are_told() -> None:
     began = time.monotonic()
     with chat(never) as silent, chat(drop_by_drop) as slow, chat() as good, chat(with_code(500)) as ill:
         urls = [silent.url, slow.url, good.url, ill.url, f"http://127.0.0.1:{port}/t0k3n"]
-        said = await deliver([Post(url=url, document=DOCUMENT) for url in urls], patience=4.0)
+        said = await deliver([Post(url=url, document=DOCUMENT) for url in urls], patience=3.0)
         assert time.monotonic() - began < 15  # two of them would never end
     assert good.got == [DOCUMENT]
     assert said == [
-        "the webhook at 127.0.0.1 was not told: it did not take it within 4 s",
-        "the webhook at 127.0.0.1 was not told: it did not take it within 4 s",
+        "the webhook at 127.0.0.1 was not told: it did not take it within 3 s",
+        "the webhook at 127.0.0.1 was not told: it did not take it within 3 s",
         "the webhook at 127.0.0.1 was not told: it answered with 500",
         "the webhook at 127.0.0.1 was not told: connection refused",
     ]
