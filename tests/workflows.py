@@ -10,6 +10,7 @@ from typing import Any
 
 from bodywork.run.engine import execute
 from bodywork.run.events import Event, RunEnded, StageEnded
+from bodywork.run.ledger import RunRecord
 from bodywork.run.plan import ObservedService, Plan, Source, make_plan
 from bodywork.run.states import RunState
 from bodywork.spec.model import Batch, Input, Output, Project, Service, Stage
@@ -64,6 +65,23 @@ def project(*stages: Stage, on_failure: Stage | None = None, **more: Any) -> Pro
         on_failure=on_failure,
         **more,
     )
+
+
+def run_record(run: str, **more: Any) -> RunRecord:
+    """The record of a run of `iris` in progress."""
+    values: dict[str, Any] = {
+        "pipeline": "iris",
+        "target": "local",
+        "repository": "https://git.example/iris",
+        "ref": "main",
+        "commit": "c" * 40,
+        "state": RunState.RUNNING,
+        "started": 1.0,
+        "ended": None,
+        "kind": "deploy",
+        "reason": "",
+    }
+    return RunRecord(run=run, **{**values, **more})
 
 
 def plan(

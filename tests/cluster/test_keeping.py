@@ -19,7 +19,7 @@ from bodywork.targets.kubernetes.client.api import Api
 from bodywork.targets.kubernetes.records import firings
 from bodywork.targets.kubernetes.records.records import ClusterRecords
 from ground import HEAD, Ground
-from workflows import batch, plan
+from workflows import batch, plan, run_record
 
 pytestmark = [pytest.mark.cluster]
 
@@ -52,19 +52,7 @@ async def record(api: Api, project: Project, namespace: str) -> None:
 
 
 def one_night(run: str, pipeline: str, started: float) -> RunRecord:
-    return RunRecord(
-        run=run,
-        pipeline=pipeline,
-        target="kubernetes",
-        repository="https://git.example/iris",
-        ref="main",
-        commit="a" * 40,
-        state=RunState.RUNNING,
-        started=started,
-        ended=None,
-        kind="schedule",
-        reason="",
-    )
+    return run_record(run, pipeline=pipeline, target="kubernetes", kind="schedule", started=started)
 
 
 def firing(schedule: str, number: int, run: str) -> Firing:

@@ -13,7 +13,7 @@ from bodywork.app.site import Site
 from bodywork.app.where import Where
 from bodywork.run.ledger import RunRecord
 from bodywork.run.states import RunState
-from workflows import batch, plan, project
+from workflows import batch, plan, project, run_record
 
 
 @pytest.fixture
@@ -25,19 +25,7 @@ def parts(tmp_path: Path) -> Parts:
         train = batch("train")
         named = project(train)
         named = type(named)(**{**vars(named), "name": name})
-        record = RunRecord(
-            run=f"20260101-000000-{name[:4]}",
-            pipeline=name,
-            target="local",
-            repository="/there",
-            ref="main",
-            commit="c" * 40,
-            state=RunState.RUNNING,
-            started=1.0,
-            ended=None,
-            kind="deploy",
-            reason="",
-        )
+        record = run_record(f"20260101-000000-{name[:4]}", pipeline=name)
         made.history.begin(record, plan(train, run=record.run, target="local", project=named))
     return made
 

@@ -8,10 +8,8 @@ from pathlib import Path
 
 from bodywork.history import History
 from bodywork.run.events import RunStarted
-from bodywork.run.ledger import RunRecord
 from bodywork.run.record import encode_plan
-from bodywork.run.states import RunState
-from workflows import batch, plan
+from workflows import batch, plan, run_record
 
 CROWD = 20
 
@@ -82,22 +80,7 @@ for number in range(1_000_000):
 def test_what_was_recorded_survives_kill_9(tmp_path: Path) -> None:
     path = tmp_path / "history.db"
     with History(path) as history:
-        history.begin(
-            RunRecord(
-                run="r1",
-                pipeline="iris",
-                target="local",
-                repository="r",
-                ref="main",
-                commit="c" * 40,
-                state=RunState.RUNNING,
-                started=1.0,
-                ended=None,
-                kind="deploy",
-                reason="",
-            ),
-            plan(batch("a")),
-        )
+        history.begin(run_record("r1"), plan(batch("a")))
     process = subprocess.Popen([sys.executable, "-c", KILLED, str(path)], stdout=subprocess.PIPE)
     assert process.stdout is not None
     said = [process.stdout.readline() for _ in range(200)]

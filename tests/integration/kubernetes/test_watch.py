@@ -122,6 +122,13 @@ async def test_a_dropped_connection_loses_and_repeats_nothing(connect: Connect, 
     assert notes == [], "a connection that is there again at once is not worth a word"
 
 
+async def noted(notes: list[str]) -> None:
+    """Returns when the first note is there."""
+    async with asyncio.timeout(20):
+        while not notes:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
 async def test_a_server_that_is_away_is_waited_for_and_told_of_once(connect: Connect, pods: Pods) -> None:
     notes: list[str] = []
     async with Server(pods.answer) as server, Relay(server.port) as relay:
@@ -131,9 +138,7 @@ async def test_a_server_that_is_away_is_waited_for_and_told_of_once(connect: Con
             both = asyncio.gather(told(one, 1), told(two, 1))
             await asyncio.sleep(0.1)
             await relay.close()
-            async with asyncio.timeout(20):
-                while not notes:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await noted(notes)
             await pods.set("meanwhile")
             with pytest.raises(UnreachableError):
                 await api.version()
@@ -223,9 +228,7 @@ async def test_an_expired_login_ends_it_only_before_it_has_begun(connect: Connec
             await asyncio.sleep(0.1)
             known = False
             relay.cut()
-            async with asyncio.timeout(20):
-                while not notes:  # noqa: ASYNC110
-                    await asyncio.sleep(0.02)
+            await noted(notes)
             known = True
             await pods.set("after")
             assert await waiting == ["set after"]

@@ -27,11 +27,11 @@ from bodywork.app.where import Where
 from bodywork.artifacts.base import Store
 from bodywork.errors import BusyError, NotFoundError
 from bodywork.run.events import RunEnded, RunStarted, StageEnded
-from bodywork.run.ledger import Release, RunRecord
+from bodywork.run.ledger import Release
 from bodywork.run.plan import Plan
 from bodywork.run.retention import Policy
 from bodywork.run.states import RunState, StageState
-from workflows import batch, plan, project, service
+from workflows import batch, plan, project, run_record, service
 
 DAY = 86400.0
 needs_s3 = pytest.mark.skipif(s3.PROGRAM is None, reason="needs versitygw in PATH")
@@ -64,19 +64,7 @@ class Ground:
 
     def begin(self, run: str, *, pipeline: str = "iris", at: float) -> Plan:
         made = self.plan(run, pipeline)
-        record = RunRecord(
-            run=run,
-            pipeline=pipeline,
-            target="local",
-            repository="/iris",
-            ref="main",
-            commit="c" * 40,
-            state=RunState.RUNNING,
-            started=at,
-            ended=None,
-            kind="deploy",
-            reason="",
-        )
+        record = run_record(run, pipeline=pipeline, started=at)
         self.parts.history.begin(record, made)
         self.parts.history.record(run, RunStarted(at=at, run=run))
         logs = self.parts.places.run(run) / "logs"
